@@ -1,0 +1,114 @@
+//! From the records of a trigger to observations and rejects. Pure: nothing is read or written here.
+
+use shared::Record;
+
+use crate::{
+    event::{KafkaEvent, KafkaRecord, Position},
+    identity::{content_hash, record_id},
+};
+
+/// A batch, decoded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// What can be stored.
+    pub observations: Vec<Observation>,
+    /// What cannot, and why.
+    pub rejects: Vec<Reject>,
+}
+
+/// A record that can be stored, with the part of its key that comes from Kafka.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// The record.
+    pub record: Record,
+    /// See [`record_id`].
+    pub record_id: i64,
+}
+
+/// A record that cannot be decoded, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// Its place in Kafka.
+    pub position: Position,
+    /// See [`content_hash`].
+    pub content_hash: i64,
+    /// The bytes of its key.
+    pub key: Option<Vec<u8>>,
+    /// The bytes of its value.
+    pub value: Option<Vec<u8>>,
+    /// A sentence for a person.
+    pub reason: String,
+}
+
+impl Batch {
+    /// Decodes every record. Whatever is wrong with one is its own affair.
+    #[must_use]
+    pub fn decode(event: KafkaEvent) -> Self {
+        let mut batch = Self { observations: Vec::with_capacity(event.records.len()), rejects: Vec::new() };
+        for record in event.records {
+            match decode(&record) {
+                Ok(observation) => batch.observations.push(observation),
+                Err(reason) => batch.rejects.push(Reject::new(record, &reason)),
+            }
+        }
+        batch
+    }
+}
+
+fn decode(kafka: &KafkaRecord) -> Result<Observation, String> {
+    let value = kafka.value.as_ref().map_err(|malformed| malformed.reason.clone())?;
+    let value = value.as_deref().ok_or("it has no value (a tombstone)")?;
+    let record = Record::decode(value).map_err(|error| error.to_string())?;
+    if record.id.is_none() && kafka.position.offset < 0 {
+        return Err("it has neither an id nor an offset, so it could not be recognised when delivered again".to_owned());
+    }
+    let record_id = record_id(&record, &kafka.position);
+    Ok(Observation { record, record_id })
+}
+
+impl Reject {
+    fn new(record: KafkaRecord, reason: &str) -> Self {
+        Self {
+            content_hash: content_hash(&record),
+            position: record.position,
+            key: record.key,
+            value: record.value.unwrap_or_else(|malformed| Some(malformed.raw)),
+            // A parser may quote what it met, and Postgres holds no NUL.
+            reason: reason.replace('\0', "\u{fffd}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode_file(event: &str) -> Batch {
+        Batch::decode(KafkaEvent::read(serde_json::from_str(event).unwrap()).unwrap())
+    }
+
+    #[test]
+    fn the_batches_of_both_kinds_of_trigger_decode() {
+        let msk = decode_file(include_str!("../../../events/kafka-msk.json"));
+        assert_eq!((msk.observations.len(), msk.rejects.len()), (3, 0));
+
+        let self_managed = decode_file(include_str!("../../../events/kafka-self-managed.json"));
+        assert_eq!((self_managed.observations.len(), self_managed.rejects.len()), (2, 0));
+        assert!(self_managed.observations.iter().all(|observation| observation.record.id.is_none()));
+    }
+
+    #[test]
+    fn bad_records_are_set_apart_whole_and_with_their_reason() {
+        let batch = decode_file(include_str!("../../../events/kafka-bad-records.json"));
+
+        let reasons: Vec<_> = batch.rejects.iter().map(|reject| reject.reason.as_str()).collect();
+        assert_eq!(batch.observations.len(), 2);
+        assert_eq!(reasons.len(), 4, "{reasons:?}");
+        assert!(reasons[0].contains("not a record: expected ident"), "{reasons:?}");
+        assert!(reasons[1].contains("tombstone"), "{reasons:?}");
+        assert!(reasons[2].contains("missing field `http_status_code`"), "{reasons:?}");
+        assert!(reasons[3].contains("not base64"), "{reasons:?}");
+        assert_eq!(batch.rejects[0].value.as_deref(), Some(&b"not json"[..]));
+        assert_eq!(batch.rejects[0].position.offset, 41);
+    }
+}

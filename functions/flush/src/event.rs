@@ -1,0 +1,202 @@
+//! The event of a Kafka trigger, of Amazon MSK and of self-managed Kafka, taken apart leniently.
+//!
+//! The shape is documented in the AWS Lambda developer guide ("Using Lambda with Amazon MSK"): `records` maps
+//! `"<topic>-<partition>"` to lists of records whose key and value are base64. Real payloads vary: keys are absent or
+//! null, values null, partitions strings, timestamps missing, header bytes signed. A strict parser refuses the whole
+//! batch over any one of these, before the function could save the rest; here only the record itself suffers.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde_json::{Map, Value};
+
+/// The records of a trigger, in order within each partition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KafkaEvent {
+    /// All records of all partitions.
+    pub records: Vec<KafkaRecord>,
+}
+
+/// One Kafka record as delivered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KafkaRecord {
+    /// Where it is in Kafka.
+    pub position: Position,
+    /// When it was written to Kafka, in milliseconds since 1970, where the event says so.
+    pub timestamp_ms: Option<i64>,
+    /// The bytes of its key.
+    pub key: Option<Vec<u8>>,
+    /// The bytes of its value; `None` for a tombstone; an error where the event does not carry what it should.
+    pub value: Result<Option<Vec<u8>>, Malformed>,
+}
+
+/// The place of a record in Kafka. What the event does not say is empty or −1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+/// A record that is not as the trigger should deliver it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    /// What is wrong.
+    pub reason: String,
+    /// What there is, as text.
+    pub raw: Vec<u8>,
+}
+
+/// An event that is not one of a Kafka trigger at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not the event of a Kafka trigger: expected {{\"records\": {{\"<topic>-<partition>\": […]}}}}, {0}")]
+pub struct EventError(String);
+
+impl KafkaEvent {
+    /// Takes the event apart.
+    ///
+    /// # Errors
+    /// It has no `records`, or something else than lists of records in them.
+    pub fn read(event: Value) -> Result<Self, EventError> {
+        let Value::Object(mut event) = event else {
+            return Err(EventError(format!("got {event}")));
+        };
+        let partitions = match event.remove("records") {
+            Some(Value::Object(partitions)) => partitions,
+            Some(Value::Null) => Map::new(),
+            Some(other) => return Err(EventError(format!("got records {other}"))),
+            None => {
+                return Err(EventError(format!("got the fields {:?}", event.keys().collect::<Vec<_>>())));
+            }
+        };
+        let mut records = Vec::new();
+        for (name, list) in partitions {
+            let Value::Array(list) = list else {
+                return Err(EventError(format!("got {list} for {name:?}")));
+            };
+            records.extend(list.into_iter().map(|record| KafkaRecord::read(&name, record)));
+        }
+        Ok(Self { records })
+    }
+}
+
+impl KafkaRecord {
+    fn read(partition_name: &str, record: Value) -> Self {
+        let mut fields = match record {
+            Value::Object(fields) => fields,
+            other => {
+                let reason = "it is not an object in the event".to_owned();
+                let value = Err(Malformed { reason, raw: other.to_string().into_bytes() });
+                return Self {
+                    position: Position::read(partition_name, &Map::new()),
+                    timestamp_ms: None,
+                    key: None,
+                    value,
+                };
+            }
+        };
+        Self {
+            position: Position::read(partition_name, &fields),
+            timestamp_ms: integer(fields.get("timestamp")),
+            key: bytes(fields.remove("key")).unwrap_or_else(|malformed| Some(malformed.raw)),
+            value: bytes(fields.remove("value")),
+        }
+    }
+}
+
+impl Position {
+    /// From the record's own fields, or from the name of its list. A topic may contain dashes, a partition cannot.
+    fn read(partition_name: &str, fields: &Map<String, Value>) -> Self {
+        let (topic, partition) = partition_name.rsplit_once('-').unwrap_or((partition_name, ""));
+        let named = || partition.parse().ok();
+        Self {
+            topic: fields.get("topic").and_then(Value::as_str).unwrap_or(topic).replace('\0', "\u{fffd}"),
+            partition: integer(fields.get("partition")).and_then(|it| it.try_into().ok()).or_else(named).unwrap_or(-1),
+            offset: integer(fields.get("offset")).unwrap_or(-1),
+        }
+    }
+}
+
+/// A number, also where it is written as a string.
+fn integer(value: Option<&Value>) -> Option<i64> {
+    match value? {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn bytes(value: Option<Value>) -> Result<Option<Vec<u8>>, Malformed> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => match BASE64_STANDARD.decode(&text) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) => Err(Malformed { reason: format!("it is not base64: {error}"), raw: text.into_bytes() }),
+        },
+        Some(other) => {
+            Err(Malformed { reason: "it is not a string of base64".to_owned(), raw: other.to_string().into_bytes() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(record: Value) -> KafkaRecord {
+        let event = KafkaEvent::read(json!({"records": {"a-dashed-topic-7": [record]}})).unwrap();
+        event.records.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn a_record_as_documented() {
+        let record = read(json!({
+            "topic": "a-dashed-topic", "partition": 7, "offset": 15, "timestamp": 1_595_035_749_700_i64,
+            "timestampType": "CREATE_TIME", "key": "a2V5", "value": "dmFsdWU=", "headers": [{"h": [104, -30, -126]}]
+        }));
+
+        assert_eq!(record.position, Position { topic: "a-dashed-topic".into(), partition: 7, offset: 15 });
+        assert_eq!(record.timestamp_ms, Some(1_595_035_749_700));
+        assert_eq!(record.key.as_deref(), Some(&b"key"[..]));
+        assert_eq!(record.value, Ok(Some(b"value".to_vec())));
+    }
+
+    #[test]
+    fn what_is_missing_null_or_a_string_does_not_stop_the_record() {
+        let record = read(json!({"partition": "7", "offset": "15", "key": null, "value": null, "headers": null}));
+        assert_eq!(record.position, Position { topic: "a-dashed-topic".into(), partition: 7, offset: 15 });
+        assert_eq!((record.timestamp_ms, record.key, record.value), (None, None, Ok(None)));
+
+        let record = read(json!({"value": "dmFsdWU=", "timestamp": -1, "headers": [{}, {"h": [300]}, {"h": "text"}]}));
+        assert_eq!(record.position, Position { topic: "a-dashed-topic".into(), partition: 7, offset: -1 });
+        assert_eq!(record.value, Ok(Some(b"value".to_vec())));
+    }
+
+    #[test]
+    fn a_value_that_is_not_base64_is_kept_as_it_is() {
+        assert_eq!(read(json!({"value": "%%%"})).value.unwrap_err().raw, b"%%%");
+        assert_eq!(read(json!({"value": {"url": 1}})).value.unwrap_err().raw, br#"{"url":1}"#);
+        assert_eq!(read(json!("stray")).value.unwrap_err().raw, b"\"stray\"");
+        assert_eq!(read(json!({"key": "%%%", "value": null})).key.unwrap(), b"%%%");
+    }
+
+    #[test]
+    fn several_partitions_and_none() {
+        let event = json!({"records": {"t-0": [{"offset": 1}, {"offset": 2}], "t-1": [{"offset": 1}]}});
+        assert_eq!(KafkaEvent::read(event).unwrap().records.len(), 3);
+        assert!(KafkaEvent::read(json!({"records": null})).unwrap().records.is_empty());
+    }
+
+    #[test]
+    fn another_event_is_refused_with_what_is_expected() {
+        for event in
+            [json!({}), json!({"Records": []}), json!([]), json!({"records": []}), json!({"records": {"t-0": {}}})]
+        {
+            let error = KafkaEvent::read(event).unwrap_err().to_string();
+            assert!(error.contains("\"<topic>-<partition>\""), "{error}");
+        }
+    }
+}

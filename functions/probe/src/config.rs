@@ -1,0 +1,230 @@
+//! What probe reads from its environment.
+
+use std::time::Duration;
+
+use shared::env::{ConfigError, Env};
+use url::Url;
+
+/// Default of `WM_PROBE_CONNECT_TIMEOUT_MS`.
+const CONNECT_TIMEOUT_MS: u64 = 5_000;
+/// Default of `WM_PROBE_TIMEOUT_MS`.
+const TIMEOUT_MS: u64 = 10_000;
+/// The longest timeout that makes sense within the 15 minutes of an invocation.
+const MAX_TIMEOUT_MS: u64 = 800_000;
+/// Default of `WM_PROBE_CONCURRENCY`: keeps sockets below the 1,024 file descriptors of a Lambda environment.
+const CONCURRENCY: usize = 200;
+
+/// The configuration of probe.
+#[derive(Debug, Clone)]
+pub struct ProbeConfig {
+    /// `WM_URL`: what to probe where the event does not say; one URL or a comma-separated list.
+    pub urls: Vec<String>,
+    /// `WM_PROBE_CONNECT_TIMEOUT_MS`: for the name, the TCP and the TLS handshake together. Default 5,000.
+    pub connect_timeout: Duration,
+    /// `WM_PROBE_TIMEOUT_MS`: for the whole request, redirects and body included. Default 10,000.
+    pub timeout: Duration,
+    /// `WM_PROBE_CONCURRENCY`: requests at a time. Default 200.
+    pub concurrency: usize,
+    /// `WM_LOCATION`, or else `AWS_REGION`: where the probes are made from. Default `local`.
+    pub location: String,
+    /// Where records go.
+    pub stream: StreamConfig,
+}
+
+/// The Kafka side of the configuration.
+#[derive(Debug, Clone)]
+pub struct StreamConfig {
+    /// `WM_STREAM_BOOTSTRAP_SERVER` or `WM_STREAM_CLUSTER_ARN`.
+    pub brokers: Brokers,
+    /// `WM_STREAM_TOPIC`.
+    pub topic: String,
+    /// `WM_STREAM_SSL` and its files; `None` for plain text.
+    pub ssl: Option<SslConfig>,
+}
+
+/// How the brokers are found.
+#[derive(Debug, Clone)]
+pub enum Brokers {
+    /// `host:port`, several with commas.
+    Servers(String),
+    /// The ARN of an MSK cluster, which is asked for its brokers.
+    Cluster(String),
+}
+
+/// Files of PEM, as Kafka's client wants them.
+#[derive(Debug, Clone, Default)]
+pub struct SslConfig {
+    /// `WM_STREAM_SSL_CA_FILE`: whom to trust; the system's roots where unset.
+    pub ca_file: Option<String>,
+    /// `WM_STREAM_SSL_CERT_FILE`: the client's certificate.
+    pub cert_file: Option<String>,
+    /// `WM_STREAM_SSL_KEY_FILE`: the client's key.
+    pub key_file: Option<String>,
+}
+
+impl ProbeConfig {
+    /// Reads the configuration from a lookup of variables.
+    ///
+    /// # Errors
+    /// Every mistake, each naming its variable.
+    pub fn from_env(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut env = Env::new(lookup);
+        let urls = env.optional("WM_URL").map_or_else(Vec::new, |list| split(&list));
+        for error in urls.iter().filter_map(|url| check_url(url).err()) {
+            env.mistake(format!("WM_URL: {error}"));
+        }
+        let expected = format!("milliseconds from 1 to {MAX_TIMEOUT_MS}");
+        let milliseconds = |millis: &u64| (1..=MAX_TIMEOUT_MS).contains(millis);
+        let connect_timeout = env.parsed("WM_PROBE_CONNECT_TIMEOUT_MS", CONNECT_TIMEOUT_MS, &expected, milliseconds);
+        let timeout = env.parsed("WM_PROBE_TIMEOUT_MS", TIMEOUT_MS, &expected, milliseconds);
+        let concurrency = env
+            .parsed("WM_PROBE_CONCURRENCY", CONCURRENCY, "a number from 1 to 900", |count| (1..=900).contains(count));
+        let location = env.optional("WM_LOCATION").or_else(|| env.optional("AWS_REGION"));
+        let stream = StreamConfig::from_env(&mut env);
+        env.finish(Self {
+            urls,
+            connect_timeout: Duration::from_millis(connect_timeout),
+            timeout: Duration::from_millis(timeout),
+            concurrency,
+            location: location.unwrap_or_else(|| "local".to_owned()),
+            stream,
+        })
+    }
+}
+
+impl StreamConfig {
+    fn from_env(env: &mut Env<'_>) -> Self {
+        let servers = env.optional("WM_STREAM_BOOTSTRAP_SERVER");
+        let brokers = match (servers, env.optional("WM_STREAM_CLUSTER_ARN")) {
+            (Some(servers), _) => Brokers::Servers(servers),
+            (None, Some(arn)) => {
+                if !arn.starts_with("arn:") || !arn.contains(":kafka:") {
+                    env.mistake(format!("WM_STREAM_CLUSTER_ARN is {arn:?}: expected arn:aws:kafka:…:cluster/…"));
+                }
+                Brokers::Cluster(arn)
+            }
+            (None, None) => {
+                env.mistake(
+                    "neither WM_STREAM_BOOTSTRAP_SERVER (host:port, several with commas) nor WM_STREAM_CLUSTER_ARN is set"
+                        .to_owned(),
+                );
+                Brokers::Servers(String::new())
+            }
+        };
+        let topic = env.required("WM_STREAM_TOPIC", "the name of the topic that records go to");
+        let ssl = SslConfig::from_env(env);
+        Self { brokers, topic, ssl }
+    }
+}
+
+impl SslConfig {
+    /// Reads `WM_STREAM_SSL` and its files; `None` for plain text. Mistakes are noted in `env`.
+    pub fn from_env(env: &mut Env<'_>) -> Option<Self> {
+        let ssl = env.switch("WM_STREAM_SSL");
+        let mut file = |name: &str| {
+            let file = env.optional(name)?;
+            if !ssl {
+                env.mistake(format!("{name} is set, but WM_STREAM_SSL is not true"));
+            } else if let Err(error) = std::fs::File::open(&file) {
+                env.mistake(format!("{name} is {file:?}: {error}"));
+            }
+            Some(file)
+        };
+        let files = SslConfig {
+            ca_file: file("WM_STREAM_SSL_CA_FILE"),
+            cert_file: file("WM_STREAM_SSL_CERT_FILE"),
+            key_file: file("WM_STREAM_SSL_KEY_FILE"),
+        };
+        if files.cert_file.is_some() != files.key_file.is_some() {
+            env.mistake("WM_STREAM_SSL_CERT_FILE and WM_STREAM_SSL_KEY_FILE go together: set both or none".to_owned());
+        }
+        ssl.then_some(files)
+    }
+}
+
+/// The entries of a comma-separated list.
+fn split(list: &str) -> Vec<String> {
+    list.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect()
+}
+
+/// Whether `url` can be probed at all.
+///
+/// # Errors
+/// A sentence that names the URL and what is wrong with it.
+pub fn check_url(url: &str) -> Result<(), String> {
+    let parsed = Url::parse(url).map_err(|error| format!("{url:?} is not a URL: {error}; expected https://…"))?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(format!("{url:?} cannot be probed: expected http:// or https://"));
+    }
+    if url.len() > shared::record::MAX_URL_BYTES {
+        let limit = shared::record::MAX_URL_BYTES;
+        return Err(format!("a URL of {} bytes cannot be probed: expected at most {limit}", url.len()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<ProbeConfig, ConfigError> {
+        ProbeConfig::from_env(&|name| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_seeds_variables_are_enough() {
+        let config = read(&[
+            ("WM_URL", "https://example.com, https://example.org ,"),
+            ("WM_STREAM_BOOTSTRAP_SERVER", "my-kafka:1234"),
+            ("WM_STREAM_TOPIC", "my-website-monitor"),
+        ])
+        .unwrap();
+
+        assert_eq!(config.urls, ["https://example.com", "https://example.org"]);
+        assert_eq!((config.connect_timeout.as_secs(), config.timeout.as_secs()), (5, 10));
+        assert_eq!((config.concurrency, config.location.as_str()), (200, "local"));
+        assert!(config.stream.ssl.is_none());
+    }
+
+    #[test]
+    fn every_mistake_is_reported_by_name() {
+        let error = read(&[
+            ("WM_URL", "example.com,ftp://example.com"),
+            ("WM_PROBE_TIMEOUT_MS", "10s"),
+            ("WM_PROBE_CONNECT_TIMEOUT_MS", "0"),
+            ("WM_PROBE_CONCURRENCY", "901"),
+            ("WM_STREAM_SSL", "true"),
+            ("WM_STREAM_SSL_CERT_FILE", "/nonexistent/service.cert"),
+        ])
+        .unwrap_err()
+        .to_string();
+
+        for expected in [
+            "WM_URL: \"example.com\" is not a URL",
+            "WM_URL: \"ftp://example.com\" cannot be probed",
+            "WM_PROBE_TIMEOUT_MS is \"10s\": expected milliseconds",
+            "WM_PROBE_CONNECT_TIMEOUT_MS is \"0\"",
+            "WM_PROBE_CONCURRENCY is \"901\"",
+            "neither WM_STREAM_BOOTSTRAP_SERVER",
+            "WM_STREAM_TOPIC is not set",
+            "WM_STREAM_SSL_CERT_FILE is \"/nonexistent/service.cert\"",
+            "WM_STREAM_SSL_CERT_FILE and WM_STREAM_SSL_KEY_FILE go together",
+        ] {
+            assert!(error.contains(expected), "{expected} is not in {error}");
+        }
+    }
+
+    #[test]
+    fn files_without_the_switch_are_a_mistake_and_not_ignored() {
+        let error = read(&[
+            ("WM_STREAM_BOOTSTRAP_SERVER", "my-kafka:1234"),
+            ("WM_STREAM_TOPIC", "topic"),
+            ("WM_STREAM_SSL_CA_FILE", "ca.pem"),
+        ])
+        .unwrap_err();
+
+        assert!(error.to_string().contains("WM_STREAM_SSL_CA_FILE is set, but WM_STREAM_SSL is not true"));
+    }
+}

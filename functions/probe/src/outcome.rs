@@ -1,0 +1,47 @@
+//! From the error of the HTTP client to a failure of the closed set. Pure: no client in sight.
+
+use std::{error::Error, io, time::Duration};
+
+use shared::record::{Failure, FailureKind};
+
+/// A name could not be resolved. Made by our resolver, so that it can be found again in a chain of causes.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DnsError(pub io::Error);
+
+/// The failure that `error` is. The kind is the first that fits, from the surest sign to the vaguest; the message is
+/// the deepest cause, which says what happened without repeating the URL.
+#[must_use]
+pub fn failure(error: &reqwest::Error, connect_timeout: Duration, timeout: Duration, elapsed: Duration) -> Failure {
+    let kind = if error.is_timeout() {
+        FailureKind::Timeout
+    } else if causes(error).any(<dyn Error>::is::<DnsError>) {
+        FailureKind::Dns
+    } else if causes(error).any(<dyn Error>::is::<rustls::Error>) {
+        FailureKind::Tls
+    } else if error.is_redirect() {
+        FailureKind::Redirect
+    } else if error.is_connect() {
+        FailureKind::Connect
+    } else if error.is_body() || error.is_decode() {
+        FailureKind::Body
+    } else {
+        FailureKind::Protocol
+    };
+    let message = match kind {
+        FailureKind::Timeout if error.is_connect() && elapsed < timeout => {
+            format!("no connection within {} ms", connect_timeout.as_millis())
+        }
+        FailureKind::Timeout => format!("not finished within {} ms", timeout.as_millis()),
+        _ => causes(error).last().map(ToString::to_string).unwrap_or_default(),
+    };
+    Failure { kind, message }
+}
+
+/// The error and its causes, outermost first. Looks into `io::Error`, whose `source` skips the error that it wraps.
+fn causes<'error>(error: &'error (dyn Error + 'static)) -> impl Iterator<Item = &'error (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner as &(dyn Error + 'static)),
+        None => error.source(),
+    })
+}

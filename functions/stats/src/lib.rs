@@ -1,0 +1,76 @@
+//! stats: an HTTP request in, response-time percentiles per URL out.
+//!
+//! In the order of the data: [`query`] reads the query string, [`percentiles`] asks Postgres, [`response`] makes the
+//! answer, and is the one place where an error becomes a status.
+
+pub mod percentiles;
+pub mod query;
+pub mod response;
+
+use jiff::Timestamp;
+use lambda_http::{Body, Request, Response};
+use shared::{
+    database::{Database, DatabaseConfig},
+    env::{ConfigError, Env},
+    timestamp,
+};
+
+use crate::{
+    query::StatsQuery,
+    response::{StatsError, StatsReport},
+};
+
+/// The configuration of stats.
+#[derive(Clone)]
+pub struct StatsConfig {
+    /// Where the rows are.
+    pub database: DatabaseConfig,
+}
+
+/// What is made once per execution environment.
+pub type Stats = Database<()>;
+
+impl StatsConfig {
+    /// Reads the configuration from a lookup of variables.
+    ///
+    /// # Errors
+    /// Every mistake, each naming its variable.
+    pub fn from_env(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut env = Env::new(lookup);
+        let database = DatabaseConfig::from_env(&mut env);
+        env.finish(Self { database })
+    }
+}
+
+/// The Lambda handler: `GET /stats`, and an answer for everything else.
+///
+/// # Errors
+/// None: whatever goes wrong is an HTTP status.
+pub async fn handle(stats: &Stats, request: Request) -> Result<Response<Body>, lambda_http::Error> {
+    let answer = match response::route(&request) {
+        Ok(query) => answer(stats, query, timestamp::now()).await,
+        Err(error) => Err(error),
+    };
+    Ok(response::to_http(answer))
+}
+
+async fn answer(stats: &Stats, query: &str, now: Timestamp) -> Result<StatsReport, StatsError> {
+    run(stats, &StatsQuery::parse(query)?, now).await
+}
+
+/// Answers `query` as of `now`. Apart from [`handle`] so that it can be called without Lambda and at a chosen time.
+/// A connection that broke is replaced and the question asked once more.
+///
+/// # Errors
+/// The database cannot be asked.
+pub async fn run(stats: &Stats, query: &StatsQuery, now: Timestamp) -> Result<StatsReport, StatsError> {
+    let mut lease = stats.lease().await;
+    let answer = match percentiles::select(&lease.session().await?.client, query, now).await {
+        Err(error) if error.is_connection_lost() => {
+            lease.discard();
+            percentiles::select(&lease.session().await?.client, query, now).await
+        }
+        answer => answer,
+    };
+    Ok(answer?)
+}

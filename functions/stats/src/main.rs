@@ -1,0 +1,13 @@
+//! The Lambda function `stats`.
+
+use lambda_http::{Error, Request, run, service_fn, tracing};
+use stats::{Stats, StatsConfig, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+
+    let stats = &Stats::new(StatsConfig::from_env(&shared::env::process)?.database);
+
+    run(service_fn(async |request: Request| handle(stats, request).await)).await
+}

@@ -1,0 +1,136 @@
+//! The query string: what is asked for, or everything that is wrong with it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// What `GET /stats` is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StatsQuery {
+    /// `url=`, repeatable: these URLs only. Empty for all.
+    pub urls: Vec<String>,
+    /// `window=`: probes that started within this time before now. `None` for everything ever seen.
+    pub window: Option<Window>,
+}
+
+/// A window that ends now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// As it was asked for: `24h`.
+    pub name: String,
+    /// Exactly that long.
+    pub length: Duration,
+}
+
+/// A parameter that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BadParameter {
+    /// Its name, as it was sent.
+    pub parameter: String,
+    /// What is wrong, and what is expected.
+    pub detail: String,
+}
+
+/// The longest window, so that its start stays within the years that a timestamp can have.
+const MAX_WINDOW_DAYS: u64 = 36_500;
+
+impl StatsQuery {
+    /// Reads a query string.
+    ///
+    /// # Errors
+    /// Every parameter that is unknown, repeated or unusable.
+    pub fn parse(query: &str) -> Result<Self, Vec<BadParameter>> {
+        let mut parsed = Self::default();
+        let mut bad = Vec::new();
+        let mut windows = 0;
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let result = match name.as_ref() {
+                "url" if value.is_empty() => Err("it is empty: expected a URL".to_owned()),
+                "url" if value.contains('\0') => Err("it contains a NUL character".to_owned()),
+                "url" => {
+                    parsed.urls.push(value.into_owned());
+                    Ok(())
+                }
+                "window" => {
+                    windows += 1;
+                    parse_window(&value).map(|window| parsed.window = window)
+                }
+                _ => Err("unknown parameter: expected url or window".to_owned()),
+            };
+            bad.extend(result.err().map(|detail| BadParameter { parameter: name.into_owned(), detail }));
+        }
+        if windows > 1 {
+            let detail = "it is given more than once".to_owned();
+            bad.push(BadParameter { parameter: "window".to_owned(), detail });
+        }
+        if bad.is_empty() { Ok(parsed) } else { Err(bad) }
+    }
+}
+
+fn parse_window(text: &str) -> Result<Option<Window>, String> {
+    if text == "all" {
+        return Ok(None);
+    }
+    let bad = || format!("{text:?} is not a window: expected a number and a unit, as in 15m, 24h or 7d, or all");
+    let unit = text.chars().last().ok_or_else(bad)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(bad()),
+    };
+    let number = text.strip_suffix(unit).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let number: u64 = number.and_then(|digits| digits.parse().ok()).ok_or_else(bad)?;
+    match number.checked_mul(seconds) {
+        Some(0) => Err(format!("{text:?} is an empty window")),
+        Some(length) if length <= MAX_WINDOW_DAYS * 86_400 => {
+            Ok(Some(Window { name: text.to_owned(), length: Duration::from_secs(length) }))
+        }
+        _ => Err(format!("{text:?} is too long a window: expected at most {MAX_WINDOW_DAYS}d, or all")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn length(query: &str) -> u64 {
+        StatsQuery::parse(query).unwrap().window.unwrap().length.as_secs()
+    }
+
+    #[test]
+    fn a_window_is_exactly_as_long_as_its_name() {
+        assert_eq!(length("window=90s"), 90);
+        assert_eq!(length("window=15m"), 900);
+        assert_eq!(length("window=1h"), 3_600);
+        assert_eq!(length("window=7d"), 604_800);
+        assert_eq!(StatsQuery::parse("window=all").unwrap(), StatsQuery::default());
+        assert_eq!(StatsQuery::parse("").unwrap(), StatsQuery::default());
+    }
+
+    #[test]
+    fn urls_are_decoded_and_may_be_several() {
+        let query = StatsQuery::parse("url=https%3A%2F%2Fa.test%2F%3Fq%3D1%262&url=https://b.test/a+b").unwrap();
+
+        assert_eq!(query.urls, ["https://a.test/?q=1&2", "https://b.test/a b"]);
+    }
+
+    #[test]
+    fn everything_wrong_is_listed_by_name() {
+        let bad = StatsQuery::parse("window=soon&url=&windw=1h&window=1h").unwrap_err();
+
+        let names: Vec<_> = bad.iter().map(|bad| bad.parameter.as_str()).collect();
+        assert_eq!(names, ["window", "url", "windw", "window"]);
+        assert!(bad[0].detail.contains("15m, 24h or 7d"), "{bad:?}");
+    }
+
+    #[test]
+    fn a_window_that_is_none_is_refused() {
+        for text in
+            ["", "h", "0h", "-1h", "1.5h", "1w", "1 h", "+1h", "١h", "99999999999999999999d", "36501d", "24H", "%00"]
+        {
+            assert!(StatsQuery::parse(&format!("window={text}")).is_err(), "{text:?}");
+        }
+    }
+}

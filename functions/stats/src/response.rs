@@ -1,0 +1,130 @@
+//! The answer as JSON, and the one place where an error becomes an HTTP status.
+
+use jiff::Timestamp;
+use lambda_http::{
+    Body, Request, Response,
+    http::{HeaderValue, Method, StatusCode, header},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use shared::{database::DatabaseError, timestamp};
+
+use crate::query::BadParameter;
+
+/// The answer of `GET /stats`. The envelope and the first five names are those of the Python CLI `wm`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatsReport {
+    /// One entry per URL, in the order of the URLs.
+    pub stats: Vec<UrlStats>,
+}
+
+/// What is known about one URL within the window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UrlStats {
+    /// The URL as configured.
+    pub url: String,
+    /// Every probe, whatever came of it.
+    pub probes: i64,
+    /// Half of the responses were at least this fast. In milliseconds, to the microsecond; null without a response.
+    pub p50_ms: Option<f64>,
+    /// The 95th percentile.
+    pub p95_ms: Option<f64>,
+    /// The 99th percentile.
+    pub p99_ms: Option<f64>,
+    /// Probes that got a response of any status: those that the percentiles are over.
+    pub responses: i64,
+    /// Probes that got none; `probes` is `responses` and `failures`.
+    pub failures: i64,
+    /// Probes with the verdict down: the failures, and the responses that were not as expected.
+    pub down: i64,
+    /// The window as asked for, or `all`.
+    pub window: String,
+    /// When the first probe of the window started.
+    #[serde(with = "timestamp::option")]
+    pub first_probe_at: Option<Timestamp>,
+    /// When the last one started.
+    #[serde(with = "timestamp::option")]
+    pub last_probe_at: Option<Timestamp>,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum StatsError {
+    /// No such path.
+    #[error("no such path")]
+    NotFound,
+    /// The path takes GET only.
+    #[error("only GET is allowed")]
+    MethodNotAllowed,
+    /// Parameters that cannot be used.
+    #[error("bad parameters: {0:?}")]
+    BadParameters(Vec<BadParameter>),
+    /// The database cannot be asked; the details are for the log.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The report cannot be written as JSON.
+    #[error("cannot encode the report: {0}")]
+    Encode(#[from] serde_json::Error),
+}
+
+impl From<Vec<BadParameter>> for StatsError {
+    fn from(bad: Vec<BadParameter>) -> Self {
+        Self::BadParameters(bad)
+    }
+}
+
+/// The query string of a request for statistics.
+///
+/// # Errors
+/// Another path, or another method.
+pub fn route(request: &Request) -> Result<&str, StatsError> {
+    match request.uri().path() {
+        "/stats" | "/stats/" if request.method() == Method::GET => Ok(request.uri().query().unwrap_or_default()),
+        "/stats" | "/stats/" => Err(StatsError::MethodNotAllowed),
+        _ => Err(StatsError::NotFound),
+    }
+}
+
+/// The HTTP response: a report, or a problem document (RFC 9457) that tells the client what it can act on and no
+/// more.
+#[must_use]
+pub fn to_http(answer: Result<StatsReport, StatsError>) -> Response<Body> {
+    let error = match answer.map(|report| serde_json::to_string(&report)) {
+        Ok(Ok(report)) => return respond(StatusCode::OK, "application/json", report),
+        Ok(Err(error)) => StatsError::Encode(error),
+        Err(error) => error,
+    };
+    let (status, detail) = match &error {
+        StatsError::NotFound => (StatusCode::NOT_FOUND, json!({"detail": "expected GET /stats"})),
+        StatsError::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, json!({"detail": "expected GET"})),
+        StatsError::BadParameters(bad) => (StatusCode::BAD_REQUEST, json!({"errors": bad})),
+        StatsError::Encode(error) => {
+            lambda_http::tracing::error!("{error}");
+            (StatusCode::INTERNAL_SERVER_ERROR, json!({}))
+        }
+        StatsError::Database(error) => {
+            lambda_http::tracing::error!("{error}");
+            (StatusCode::SERVICE_UNAVAILABLE, json!({"detail": "the database cannot be asked at the moment"}))
+        }
+    };
+    let mut problem = json!({"title": status.canonical_reason(), "status": status.as_u16()});
+    if let (Some(problem), Some(detail)) = (problem.as_object_mut(), detail.as_object()) {
+        problem.extend(detail.clone());
+    }
+    let mut response = respond(status, "application/problem+json", problem.to_string());
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET")),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"))
+        }
+        _ => None,
+    };
+    response
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::Text(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,133 @@
+//! Reading configuration: one pass over a lookup, every mistake reported at once, each naming its variable.
+//!
+//! A function's `Config::from_env` takes a lookup (`Fn(&str) -> Option<String>`), which is [`process`] in `main` and
+//! a map in tests. An empty value counts as unset, since templates cannot leave a variable out.
+
+use std::{fmt, str::FromStr};
+
+/// The process environment: the one place that reads it.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one reader of the process environment")]
+pub fn process(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Reads variables from a lookup and gathers what is wrong with them.
+pub struct Env<'lookup> {
+    lookup: &'lookup dyn Fn(&str) -> Option<String>,
+    mistakes: Vec<String>,
+}
+
+/// Every mistake found in the environment, one line each.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError {
+    mistakes: Vec<String>,
+}
+
+impl<'lookup> Env<'lookup> {
+    /// Starts a reading of `lookup`.
+    #[must_use]
+    pub fn new(lookup: &'lookup dyn Fn(&str) -> Option<String>) -> Self {
+        Self { lookup, mistakes: Vec::new() }
+    }
+
+    /// The value of `name`, or `None` where it is unset or empty.
+    #[must_use]
+    pub fn optional(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// The value of `name`; a mistake that says what is `expected` where it is unset. The empty string it then
+    /// returns never gets out: [`Env::finish`] fails.
+    pub fn required(&mut self, name: &str, expected: &str) -> String {
+        self.optional(name).unwrap_or_else(|| {
+            self.mistake(format!("{name} is not set: expected {expected}"));
+            String::new()
+        })
+    }
+
+    /// The value of `name` as a `T`, `default` where it is unset, and a mistake that says what is `expected` where it
+    /// cannot be parsed or `valid` refuses it.
+    pub fn parsed<T: FromStr>(&mut self, name: &str, default: T, expected: &str, valid: impl Fn(&T) -> bool) -> T {
+        let Some(value) = self.optional(name) else {
+            return default;
+        };
+        match value.parse() {
+            Ok(parsed) if valid(&parsed) => parsed,
+            _ => {
+                self.mistake(format!("{name} is {value:?}: expected {expected}"));
+                default
+            }
+        }
+    }
+
+    /// The value of `name` as a switch: `true` or `false` (also `1`, `0`, `yes`, `no`, `on`, `off`); unset is false.
+    pub fn switch(&mut self, name: &str) -> bool {
+        match self.optional(name).map(|value| value.to_ascii_lowercase()).as_deref() {
+            None | Some("false" | "0" | "no" | "off") => false,
+            Some("true" | "1" | "yes" | "on") => true,
+            Some(other) => {
+                self.mistake(format!("{name} is {other:?}: expected true or false"));
+                false
+            }
+        }
+    }
+
+    /// Notes a mistake that concerns more than one variable, or one that only the caller can see.
+    pub fn mistake(&mut self, mistake: String) {
+        self.mistakes.push(mistake);
+    }
+
+    /// The configuration, if nothing was wrong.
+    ///
+    /// # Errors
+    /// All mistakes of this reading.
+    pub fn finish<T>(self, config: T) -> Result<T, ConfigError> {
+        if self.mistakes.is_empty() { Ok(config) } else { Err(ConfigError { mistakes: self.mistakes }) }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the environment cannot be used:")?;
+        self.mistakes.iter().try_for_each(|mistake| write!(formatter, "\n  {mistake}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Env;
+
+    #[test]
+    fn all_mistakes_are_reported_at_once_and_by_name() {
+        let lookup = |name: &str| match name {
+            "WM_COUNT" => Some("many".to_owned()),
+            "WM_FLAG" => Some("perhaps".to_owned()),
+            "WM_EMPTY" => Some("  ".to_owned()),
+            _ => None,
+        };
+        let mut env = Env::new(&lookup);
+        env.parsed("WM_COUNT", 1, "a number from 1 to 10", |count| (1..=10).contains(count));
+        env.switch("WM_FLAG");
+        env.required("WM_EMPTY", "anything");
+
+        let error = env.finish(()).unwrap_err().to_string();
+
+        assert_eq!(
+            error,
+            "the environment cannot be used:\n  WM_COUNT is \"many\": expected a number from 1 to 10\n  \
+             WM_FLAG is \"perhaps\": expected true or false\n  WM_EMPTY is not set: expected anything"
+        );
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_a_mistake_and_an_unset_one_is_the_default() {
+        let lookup = |name: &str| (name == "WM_COUNT").then(|| "11".to_owned());
+        let mut env = Env::new(&lookup);
+        let valid = |count: &i32| *count <= 10;
+
+        assert_eq!(env.parsed("WM_OTHER", 3, "a number up to 10", valid), 3);
+        env.parsed("WM_COUNT", 1, "a number up to 10", valid);
+        assert!(env.finish(()).is_err());
+    }
+}

@@ -1,0 +1,19 @@
+//! What two or more of the functions need, and nothing else: the [`Record`] that travels from probe over Kafka to
+//! flush, the reading of the environment, and (feature `postgres`) the database connection and its schema.
+//!
+//! Data flows one way: probe → Kafka → flush → Postgres → stats. The functions depend on this crate and never on
+//! each other.
+
+#[cfg(feature = "postgres")]
+pub mod database;
+pub mod env;
+#[cfg(feature = "postgres")]
+pub mod migrations;
+pub mod millis;
+pub mod record;
+pub mod secret;
+pub mod timestamp;
+
+pub use millis::Millis;
+pub use record::Record;
+pub use secret::Secret;

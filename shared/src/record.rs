@@ -1,0 +1,283 @@
+//! The record: what probe publishes and flush stores, one JSON object per Kafka message, keyed by its URL.
+//!
+//! The wire form is pinned by `events/record.json`. Unknown fields are ignored; only `url`, `timestamp`,
+//! `http_status_code` and `response_time_ms` are required, which is the form of the Python CLI `wm`.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Millis, timestamp};
+
+/// The longest URL a record may carry, in bytes: longer ones do not fit the key of an index in Postgres, and no
+/// browser takes them either.
+pub const MAX_URL_BYTES: usize = 2_048;
+
+/// One request and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The URL as configured; with `monitor` it names the target.
+    pub url: String,
+    /// When the request started, to the microsecond.
+    #[serde(with = "timestamp")]
+    pub timestamp: Timestamp,
+    /// The status of the response, null when none came.
+    #[serde(deserialize_with = "present")]
+    pub http_status_code: Option<u16>,
+    /// From the start of the request to the last byte of the body, or to the moment it was given up; null when no
+    /// request was made.
+    #[serde(deserialize_with = "present")]
+    pub response_time_ms: Option<Millis>,
+    /// The tick of the schedule that asked for this probe.
+    #[serde(default, with = "timestamp::option")]
+    pub scheduled_at: Option<Timestamp>,
+    /// Where it was probed from, such as an AWS region.
+    #[serde(default)]
+    pub location: Option<String>,
+    /// The stable id of the monitor, where the target comes from a monitors file.
+    #[serde(default)]
+    pub monitor: Option<String>,
+    /// The verdict. A record without one (as `wm` wrote them) gets it from its status: below 400 is up.
+    #[serde(default)]
+    pub outcome: Option<Outcome>,
+    /// Why the verdict is not up.
+    #[serde(default)]
+    pub error: Option<Failure>,
+    /// Where the time went.
+    #[serde(default)]
+    pub phases: Option<Phases>,
+    /// When the leaf certificate of an HTTPS target runs out.
+    #[serde(default, with = "timestamp::option")]
+    pub certificate_expires_at: Option<Timestamp>,
+    /// 1 for the first attempt of a slot; every attempt is its own record.
+    #[serde(default = "first_attempt")]
+    pub attempt: u16,
+    /// Made by probe, so that a record is recognised wherever it is copied.
+    #[serde(default)]
+    pub id: Option<Uuid>,
+}
+
+/// The verdict of a probe. Correctness decides first, speed second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The response was as expected.
+    Up,
+    /// As expected, but slow.
+    Degraded,
+    /// No response, or not the expected one.
+    Down,
+    /// The slot came and no request was made.
+    Missed,
+}
+
+/// Why a target is not up: a kind from a closed set, and a sentence for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What failed.
+    pub kind: FailureKind,
+    /// The client's own words.
+    pub message: String,
+}
+
+/// The closed set of failures, in the order a request meets them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The name could not be resolved.
+    Dns,
+    /// No connection: refused, reset, unreachable.
+    Connect,
+    /// The TLS handshake failed, or the certificate was refused.
+    Tls,
+    /// The request did not finish in time, in whichever phase.
+    Timeout,
+    /// Too many redirects, or one that leads nowhere.
+    Redirect,
+    /// The address is one that must not be probed.
+    Blocked,
+    /// What came was not valid HTTP, or the connection closed before an answer.
+    Protocol,
+    /// The body broke off.
+    Body,
+    /// A response came and was not the expected one.
+    Assertion,
+}
+
+/// The phases of a request; one that did not happen is null, never 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Phases {
+    /// Resolving the name.
+    pub dns: Option<Millis>,
+    /// The TCP handshake.
+    pub connect: Option<Millis>,
+    /// The TLS handshake.
+    pub tls: Option<Millis>,
+    /// From the request being sent to the first byte of the response.
+    pub first_byte: Option<Millis>,
+    /// From the first byte to the last.
+    pub download: Option<Millis>,
+}
+
+/// Why bytes are not a record; the sentence names the field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a record: {0}")]
+pub struct DecodeError(String);
+
+impl Record {
+    /// The bytes of the Kafka message.
+    ///
+    /// # Errors
+    /// None for a record made of finite numbers, which [`Millis`] ensures.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    /// Reads the bytes of a Kafka message, and refuses whatever the database could not hold, so that a record that
+    /// decodes can always be stored.
+    ///
+    /// # Errors
+    /// A sentence that names the field and what is wrong with it.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let record: Self = serde_json::from_slice(bytes).map_err(|error| DecodeError(error.to_string()))?;
+        record.check().map_err(DecodeError)?;
+        Ok(record)
+    }
+
+    /// The verdict: the record's own, or the one that follows from its status.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome.unwrap_or(match self.http_status_code {
+            Some(status) if status < 400 => Outcome::Up,
+            _ => Outcome::Down,
+        })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.url.is_empty() || self.url.len() > MAX_URL_BYTES {
+            return Err(format!("url has {} bytes: expected 1 to {MAX_URL_BYTES}", self.url.len()));
+        }
+        if let Some(status) = self.http_status_code.filter(|status| !(100..=999).contains(status)) {
+            return Err(format!("http_status_code is {status}: expected 100 to 999"));
+        }
+        if !(1..=i16::MAX.unsigned_abs()).contains(&self.attempt) {
+            return Err(format!("attempt is {}: expected 1 to {}", self.attempt, i16::MAX));
+        }
+        let message = self.error.as_ref().map(|error| error.message.as_str());
+        let texts = [
+            ("url", Some(self.url.as_str())),
+            ("location", self.location.as_deref()),
+            ("monitor", self.monitor.as_deref()),
+            ("error.message", message),
+        ];
+        // Names are parts of index keys, which have the same limit as the URL's.
+        for (name, text) in &texts[..3] {
+            if text.is_some_and(|text| text.len() > MAX_URL_BYTES) {
+                return Err(format!("{name} is longer than {MAX_URL_BYTES} bytes"));
+            }
+        }
+        match texts.iter().find(|(_, text)| text.is_some_and(|text| text.contains('\0'))) {
+            Some((name, _)) => Err(format!("{name} contains a NUL character, which Postgres cannot hold")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn first_attempt() -> u16 {
+    1
+}
+
+/// Reads a field that may be null but must be there (serde takes an absent `Option` for null).
+fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: &str = include_str!("../../events/record.json");
+
+    fn decode(json: &serde_json::Value) -> Result<Record, DecodeError> {
+        Record::decode(json.to_string().as_bytes())
+    }
+
+    fn seed() -> serde_json::Value {
+        serde_json::json!({
+            "url": "https://example.com", "timestamp": "2021-01-01 00:00:00.123456",
+            "http_status_code": 200, "response_time_ms": 832
+        })
+    }
+
+    #[test]
+    fn the_wire_form_is_the_one_of_the_fixture() {
+        let record = Record::decode(FULL.as_bytes()).unwrap();
+        let printed: serde_json::Value = serde_json::from_slice(&record.encode().unwrap()).unwrap();
+
+        assert_eq!(printed, serde_json::from_str::<serde_json::Value>(FULL).unwrap());
+        assert_eq!(record.error.unwrap().kind, FailureKind::Assertion);
+        assert_eq!(record.phases.unwrap().first_byte.unwrap().as_micros(), 101_300);
+    }
+
+    #[test]
+    fn the_seeds_four_fields_are_a_record() {
+        let record = decode(&seed()).unwrap();
+
+        assert_eq!(timestamp::format(record.timestamp), "2021-01-01T00:00:00.123456Z");
+        assert_eq!(record.response_time_ms.unwrap().as_micros(), 832_000);
+        assert_eq!((record.outcome(), record.attempt, record.id), (Outcome::Up, 1, None));
+    }
+
+    #[test]
+    fn a_record_without_a_verdict_gets_it_from_its_status() {
+        let expected = [
+            (serde_json::json!(399), Outcome::Up),
+            (serde_json::json!(400), Outcome::Down),
+            (serde_json::json!(null), Outcome::Down),
+        ];
+        for (status, outcome) in expected {
+            let mut json = seed();
+            json["http_status_code"] = status;
+            assert_eq!(decode(&json).unwrap().outcome(), outcome);
+        }
+    }
+
+    #[test]
+    fn the_four_fields_are_required_even_where_they_may_be_null() {
+        for field in ["url", "timestamp", "http_status_code", "response_time_ms"] {
+            let mut json = seed();
+            json.as_object_mut().unwrap().remove(field);
+            assert!(decode(&json).unwrap_err().to_string().contains(field), "{field}");
+        }
+    }
+
+    #[test]
+    fn what_the_database_could_not_hold_is_refused_by_name() {
+        let refused = [
+            ("url", serde_json::json!("")),
+            ("url", serde_json::json!("x".repeat(MAX_URL_BYTES + 1))),
+            ("url", serde_json::json!("http://a/\u{0}")),
+            ("http_status_code", serde_json::json!(99)),
+            ("http_status_code", serde_json::json!(1_000)),
+            ("attempt", serde_json::json!(0)),
+            ("attempt", serde_json::json!(32_768)),
+            ("location", serde_json::json!("eu\u{0}")),
+            ("monitor", serde_json::json!("m".repeat(MAX_URL_BYTES + 1))),
+        ];
+        for (field, value) in refused {
+            let mut json = seed();
+            json[field] = value;
+            assert!(decode(&json).unwrap_err().to_string().contains(field), "{field}");
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored_and_unknown_kinds_are_not() {
+        let mut json = seed();
+        json["colour"] = serde_json::json!("blue");
+        assert!(decode(&json).is_ok());
+        json["error"] = serde_json::json!({"kind": "gremlins", "message": ""});
+        assert!(decode(&json).unwrap_err().to_string().contains("gremlins"));
+    }
+}

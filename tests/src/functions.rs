@@ -1,0 +1,150 @@
+//! The three functions under `cargo lambda watch`, and what is needed to invoke them.
+
+use std::{
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use reqwest::Client;
+use serde_json::Value;
+use stats::response::StatsReport;
+
+use crate::{
+    service::{self, Service, StopSignal},
+    tools, workspace,
+};
+
+/// How long the emulator may take to listen.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an invocation may take; the longest that Lambda allows behind a Kafka trigger is 14 minutes.
+const INVOKE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The local Lambda emulator, serving the functions of this workspace.
+pub struct Functions {
+    client: FunctionsClient,
+    service: Service,
+}
+
+/// Invokes functions; may be cloned and outlive nothing.
+#[derive(Clone)]
+pub struct FunctionsClient {
+    http: Client,
+    address: SocketAddr,
+}
+
+/// Builds the functions as the emulator would, so that the first invocation does not wait for a compiler.
+///
+/// # Errors
+/// They do not compile.
+pub fn build() -> Result<()> {
+    let mut cargo = Command::new(tools::on_path("cargo").context("cargo is not on the PATH")?);
+    cargo.args(["build", "--bins"]).current_dir(workspace());
+    as_from_a_shell(&mut cargo);
+    service::run(&cargo, None).context("the functions do not build")
+}
+
+impl Functions {
+    /// Starts the emulator on `address`; `environment` is what the functions find in theirs.
+    ///
+    /// # Errors
+    /// cargo-lambda is missing and cannot be fetched, or does not start; with its log.
+    pub fn start(address: SocketAddr, environment: &[(&str, String)], log: &Path) -> Result<Self> {
+        let mut watch = Command::new(tools::cargo_lambda()?);
+        watch.args(["lambda", "watch", "--ignore-changes"]);
+        watch.args(["-A", &address.ip().to_string(), "-P", &address.port().to_string()]);
+        watch.current_dir(workspace());
+        as_from_a_shell(&mut watch);
+        watch.envs(environment.iter().map(|(name, value)| (name, value)));
+        let mut service = Service::start("cargo lambda watch", &watch, StopSignal::Term, None, log)?;
+        service.wait_until(START_TIMEOUT, || TcpStream::connect(address).is_ok())?;
+        let http = Client::builder().timeout(INVOKE_TIMEOUT).no_proxy().build()?;
+        Ok(Self { client: FunctionsClient { http, address }, service })
+    }
+
+    /// What invokes them.
+    #[must_use]
+    pub fn client(&self) -> &FunctionsClient {
+        &self.client
+    }
+
+    /// The end of the functions' log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        self.service.log_tail()
+    }
+}
+
+impl FunctionsClient {
+    /// Invokes a function with `event` and returns its answer.
+    ///
+    /// # Errors
+    /// The function failed; with its error type and message.
+    pub async fn invoke(&self, function: &str, event: &Value) -> Result<Value> {
+        let url = format!("http://{}/2015-03-31/functions/{function}/invocations", self.address);
+        let response =
+            self.http.post(url).json(event).send().await.with_context(|| format!("{function} did not answer"))?;
+        let status = response.status();
+        let text = response.text().await?;
+        let answer: Value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        if status.is_success() && answer.get("errorMessage").is_none() {
+            return Ok(answer);
+        }
+        let message =
+            answer.get("errorMessage").and_then(Value::as_str).map_or_else(|| answer.to_string(), str::to_owned);
+        Err(anyhow!("{function} failed: {message}"))
+    }
+
+    /// The function URL of `stats`.
+    #[must_use]
+    pub fn stats_url(&self) -> String {
+        format!("http://{}/lambda-url/stats/stats", self.address)
+    }
+
+    /// Sends a request to the function URL of `stats`; the path is what follows it, such as `/stats?window=1h`.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn stats(&self, path: &str) -> Result<reqwest::Response> {
+        let url = format!("http://{}/lambda-url/stats{path}", self.address);
+        Ok(self.http.get(url).send().await?)
+    }
+
+    /// The statistics of these URLs.
+    ///
+    /// # Errors
+    /// There is no answer, or it is an error.
+    pub async fn stats_of(&self, urls: &[String]) -> Result<StatsReport> {
+        let query: String = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(urls.iter().map(|url| ("url", url)))
+            .finish();
+        let response = self.stats(&format!("/stats?{query}")).await?;
+        let status = response.status();
+        let text = response.text().await?;
+        if !status.is_success() {
+            bail!("stats answered {status}: {text}");
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Where the emulator listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Takes away what an outer `cargo run` or `cargo test` put into the environment: with it, the inner cargo would think
+/// that build scripts have to run again.
+fn as_from_a_shell(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        let of_a_package = name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        let of_the_config = ["CPATH", "CMAKE", "AWS_LC_SYS_NO_JITTER_ENTROPY", "LD_LIBRARY_PATH", "CARGO"];
+        if of_a_package || of_the_config.contains(&name.as_ref()) {
+            command.env_remove(&*name);
+        }
+    }
+}

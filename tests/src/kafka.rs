@@ -1,0 +1,151 @@
+//! Apache Kafka: one broker in KRaft mode, its jars from Maven Central, run with plain java.
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use probe::config::SslConfig;
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer as _},
+    error::RDKafkaErrorCode,
+};
+
+use crate::{
+    free_port,
+    service::{self, Service, StopSignal},
+    tools,
+};
+
+/// How long a start may take on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long an administrative request may take.
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// The id of the one-node cluster; written into its data, so it may not change.
+const CLUSTER_ID: &str = "d2Vic2l0ZS1tb25pdG9yLQ";
+/// Small and quick to start; a broker for one machine needs no more.
+const JVM_OPTIONS: [&str; 5] = [
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Xshare:auto",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+];
+
+/// A running broker on a port of 127.0.0.1.
+pub struct Kafka {
+    bootstrap_server: String,
+    _service: Service,
+}
+
+impl Kafka {
+    /// Starts a broker whose data and log are in `directory`, made if it is not there.
+    ///
+    /// # Errors
+    /// Java or the jars are missing, or the broker does not start; with its log.
+    pub fn start(directory: &Path) -> Result<Self> {
+        let java = tools::java()?;
+        let class_path = format!("{}/*", tools::kafka_jars()?.display());
+        fs::create_dir_all(directory)?;
+        let (port, controller_port) = (free_port()?, free_port()?);
+        let settings = directory.join("server.properties");
+        fs::write(&settings, properties(directory, port, controller_port))?;
+        let program = |class: &str| {
+            let mut command = Command::new(&java);
+            command.args(JVM_OPTIONS).args(["-cp", &class_path, class]).current_dir(directory);
+            command
+        };
+        if !directory.join("data/meta.properties").is_file() {
+            let mut format = program("kafka.tools.StorageTool");
+            format.args(["format", "--cluster-id", CLUSTER_ID, "--config"]).arg(&settings);
+            service::run(&format, None).context("Kafka's data directory cannot be made")?;
+        }
+        let mut broker = program("kafka.Kafka");
+        broker.arg(&settings);
+        let mut service = Service::start("Kafka", &broker, StopSignal::Term, None, &directory.join("kafka.log"))?;
+        let bootstrap_server = format!("127.0.0.1:{port}");
+        let client: BaseConsumer = ClientConfig::new().set("bootstrap.servers", &bootstrap_server).create()?;
+        // Not an open port but an answer that names a broker.
+        let answers = || {
+            let metadata = client.fetch_metadata(None, Duration::from_secs(1));
+            metadata.is_ok_and(|metadata| !metadata.brokers().is_empty())
+        };
+        service.wait_until(START_TIMEOUT, answers)?;
+        Ok(Self { bootstrap_server, _service: service })
+    }
+
+    /// How clients connect.
+    #[must_use]
+    pub fn stream(&self) -> Stream {
+        Stream { bootstrap_server: self.bootstrap_server.clone(), ssl: None }
+    }
+}
+
+/// How to connect to Kafka: to our own broker, or to somebody else's.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// `host:port`, several with commas.
+    pub bootstrap_server: String,
+    /// For TLS, the files that probe takes too.
+    pub ssl: Option<SslConfig>,
+}
+
+impl Stream {
+    /// The settings of any client.
+    #[must_use]
+    pub fn client_config(&self) -> ClientConfig {
+        let mut settings = ClientConfig::new();
+        settings.set("bootstrap.servers", &self.bootstrap_server);
+        if let Some(ssl) = &self.ssl {
+            probe::publish::set_ssl(&mut settings, ssl);
+        }
+        settings
+    }
+}
+
+/// Makes a topic unless it is there.
+///
+/// # Errors
+/// The broker cannot be reached or refuses.
+pub async fn create_topic(stream: &Stream, topic: &str, partitions: i32) -> Result<()> {
+    let admin: AdminClient<DefaultClientContext> = stream.client_config().create()?;
+    let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT));
+    // −1 replicas: as many as the cluster thinks right.
+    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+    let results = admin.create_topics([&wanted], &options).await;
+    let results = results.with_context(|| format!("Kafka at {} cannot be reached", stream.bootstrap_server))?;
+    match results.into_iter().next() {
+        Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
+            bail!("the topic {topic} cannot be made: {code}")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The settings of a broker that is its own controller. The voters are named here and not in the data, so that the
+/// next run may use other ports.
+fn properties(directory: &Path, port: u16, controller_port: u16) -> String {
+    let data = directory.join("data");
+    format!(
+        "process.roles=broker,controller\n\
+         node.id=1\n\
+         controller.quorum.voters=1@127.0.0.1:{controller_port}\n\
+         listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
+         advertised.listeners=BROKER://127.0.0.1:{port}\n\
+         listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+         inter.broker.listener.name=BROKER\n\
+         controller.listener.names=CONTROLLER\n\
+         log.dirs={}\n\
+         auto.create.topics.enable=false\n\
+         default.replication.factor=1\n\
+         offsets.topic.replication.factor=1\n\
+         offsets.topic.num.partitions=4\n\
+         transaction.state.log.replication.factor=1\n\
+         transaction.state.log.min.isr=1\n\
+         share.coordinator.state.topic.replication.factor=1\n\
+         share.coordinator.state.topic.min.isr=1\n\
+         group.initial.rebalance.delay.ms=0\n",
+        data.display()
+    )
+}

@@ -1,0 +1,48 @@
+//! The whole pipeline on one machine, of real parts: Postgres, Apache Kafka and `cargo lambda watch` as child
+//! processes, and the two AWS services that have no local form, the schedule and the Kafka event source.
+//!
+//! `cargo local` (in `local/`) runs it for people, the tests (in `pipeline/`) use the same parts.
+
+pub mod event_source;
+pub mod functions;
+pub mod kafka;
+pub mod postgres;
+pub mod progress;
+pub mod schedule;
+pub mod service;
+pub mod stack;
+pub mod tools;
+pub mod website;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+/// The root of the workspace.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}
+
+/// A port of 127.0.0.1 that nobody listens on at the moment.
+///
+/// # Errors
+/// The system has none left.
+pub fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// The loopback address that `cargo lambda invoke` calls when it is not told another: `::1`, or 127.0.0.1 on a machine
+/// without IPv6; with the port 9000 that it expects, or a free one where that is taken.
+///
+/// # Errors
+/// The system has no port left.
+pub fn invoke_address() -> std::io::Result<SocketAddr> {
+    let ip = match TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) {
+        Ok(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
+        Err(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+    };
+    let listener = TcpListener::bind((ip, 9000)).or_else(|_| TcpListener::bind((ip, 0)))?;
+    listener.local_addr()
+}

@@ -1,0 +1,132 @@
+//! Postgres: the system's server programs on a private data directory.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use nix::unistd::{User, geteuid};
+use tokio_postgres::NoTls;
+
+use crate::{
+    free_port,
+    service::{self, Service, StopSignal, UserId},
+    tools,
+};
+
+/// How long a start may take; recovery after a crash is part of it.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A running server on a port of 127.0.0.1, which trusts whoever connects to it from this machine.
+pub struct Postgres {
+    port: u16,
+    _service: Service,
+}
+
+impl Postgres {
+    /// Starts a server whose data and log are in `directory`, made if it is not there.
+    ///
+    /// # Errors
+    /// The server programs are missing, or the server does not start; with its log.
+    pub fn start(directory: &Path) -> Result<Self> {
+        let binaries = tools::postgres_binaries()?;
+        let user = server_user()?;
+        let directory = &reachable(directory, user)?;
+        let data = directory.join("data");
+        if !data.is_dir() {
+            // Made under another name first, so that one that was cut off is not taken for whole.
+            let partial = directory.join("data.partial");
+            let _ = fs::remove_dir_all(&partial);
+            let mut initdb = Command::new(binaries.join("initdb"));
+            initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"]);
+            initdb.arg(&partial).current_dir(directory);
+            service::run(&initdb, user)?;
+            fs::rename(&partial, &data)?;
+        }
+        let port = free_port()?;
+        let mut server = Command::new(binaries.join("postgres"));
+        server.arg("-D").arg(&data).args(["-p", &port.to_string()]);
+        for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"] {
+            server.args(["-c", setting]);
+        }
+        server.current_dir(directory);
+        let log = directory.join("postgres.log");
+        let mut service = Service::start("Postgres", &server, StopSignal::Int, user, &log)?;
+        let mut is_ready = Command::new(binaries.join("pg_isready"));
+        is_ready.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
+        service.wait_until(START_TIMEOUT, || is_ready.status().is_ok_and(|status| status.success()))?;
+        Ok(Self { port, _service: service })
+    }
+
+    /// Removes what [`Postgres::start`] keeps in `directory`.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove(directory: &Path) -> Result<()> {
+        if !directory.exists() {
+            return Ok(());
+        }
+        for directory in [reachable(directory, server_user()?)?, directory.to_path_buf()] {
+            if directory.exists() {
+                fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {}", directory.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The connection string of a database on this server.
+    #[must_use]
+    pub fn connection_string(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Makes a database unless it is there; its name must be a plain identifier.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn create_database(&self, database: &str) -> Result<()> {
+        let (client, connection) = tokio_postgres::connect(&self.connection_string("postgres"), NoTls).await?;
+        let connection = tokio::spawn(connection);
+        let known = client.query("select from pg_database where datname = $1", &[&database]).await?;
+        if known.is_empty() {
+            client.batch_execute(&format!("create database \"{database}\"")).await?;
+        }
+        drop(client);
+        Ok(connection.await??)
+    }
+}
+
+/// Postgres refuses to run as root: then it runs as the user that the system has for it.
+fn server_user() -> Result<Option<UserId>> {
+    if !geteuid().is_root() {
+        return Ok(None);
+    }
+    let user = User::from_name("postgres")?.or(User::from_name("nobody")?);
+    let user = user.context("Postgres does not run as root, and there is neither a user postgres nor a user nobody")?;
+    Ok(Some((user.uid.as_raw(), user.gid.as_raw())))
+}
+
+/// `directory`, made and handed to the user that runs the server; or, where that user may not reach it (a checkout
+/// under /root), one of the same name below the directory for temporary files.
+fn reachable(directory: &Path, user: Option<UserId>) -> Result<PathBuf> {
+    fs::create_dir_all(directory)?;
+    let Some((uid, gid)) = user else { return Ok(directory.to_path_buf()) };
+    let open =
+        |ancestor: &Path| fs::metadata(ancestor).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0);
+    let directory = if directory.ancestors().skip(1).all(open) {
+        directory.to_path_buf()
+    } else {
+        let name = directory.to_string_lossy().replace(['/', ' '], "_");
+        let elsewhere = std::env::temp_dir().join(format!("website-monitor{name}"));
+        fs::create_dir_all(&elsewhere)?;
+        elsewhere
+    };
+    if fs::metadata(&directory)?.uid() != uid {
+        chown(&directory, Some(uid), Some(gid))?;
+    }
+    Ok(directory)
+}

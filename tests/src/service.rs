@@ -1,0 +1,168 @@
+//! A child process that cannot be left behind.
+//!
+//! Each runs under `supervise.sh`, which stops it when its standard input ends: when the [`Service`] is dropped, and
+//! just as well when this process panics or is killed. Output goes to a log file, and that file is locked for as long
+//! as anyone writes to it, so that a second run waits until the first one is gone.
+
+use std::{
+    fs::{File, TryLockError},
+    io::{Read as _, Seek as _, SeekFrom},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+/// How long to wait for the processes of a run before this one to end.
+const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often a condition is looked at.
+const POLL: Duration = Duration::from_millis(50);
+/// How much of a log is shown when a service fails.
+const LOG_TAIL_BYTES: u64 = 2_000;
+
+/// The signal that asks a program to stop in an orderly way.
+#[derive(Debug, Clone, Copy)]
+pub enum StopSignal {
+    /// What most programs take.
+    Term,
+    /// For Postgres: end all sessions and shut down ("fast").
+    Int,
+}
+
+/// A user and a group, by number.
+pub type UserId = (u32, u32);
+
+/// A running child process.
+pub struct Service {
+    name: &'static str,
+    supervisor: Child,
+    log: PathBuf,
+}
+
+impl Service {
+    /// Starts `command` with its output in `log`, as another user where one is given.
+    ///
+    /// # Errors
+    /// The log is in use by a run that does not end, or the program cannot be started.
+    pub fn start(
+        name: &'static str,
+        command: &Command,
+        stop: StopSignal,
+        user: Option<UserId>,
+        log: &Path,
+    ) -> Result<Self> {
+        let output = lock(name, log)?;
+        let mut supervised = supervised(command, stop, user);
+        supervised.stdout(output.try_clone()?).stderr(output);
+        let supervisor = supervised.spawn().with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { name, supervisor, log: log.to_path_buf() })
+    }
+
+    /// Waits until `ready` says so.
+    ///
+    /// # Errors
+    /// The service ended, or was not ready in time; with the end of its log.
+    pub fn wait_until(&mut self, timeout: Duration, mut ready: impl FnMut() -> bool) -> Result<()> {
+        let deadline = Instant::now() + timeout;
+        while !ready() {
+            if let Some(status) = self.supervisor.try_wait()? {
+                return Err(anyhow!("{} ended ({status})\n{}", self.name, self.log_tail()));
+            }
+            if Instant::now() > deadline {
+                let seconds = timeout.as_secs();
+                return Err(anyhow!("{} was not ready within {seconds} s\n{}", self.name, self.log_tail()));
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// The log and its last lines.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        let tail = || -> std::io::Result<String> {
+            let mut log = File::open(&self.log)?;
+            let length = log.metadata()?.len();
+            log.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
+            let mut bytes = Vec::new();
+            log.read_to_end(&mut bytes)?;
+            Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+        };
+        format!("{}:\n{}", self.log.display(), tail().unwrap_or_else(|error| error.to_string()))
+    }
+}
+
+impl Drop for Service {
+    /// Asks the program to stop and waits until it has.
+    fn drop(&mut self) {
+        drop(self.supervisor.stdin.take());
+        let _ = self.supervisor.wait();
+    }
+}
+
+/// Runs a program to its end; its output is shown only if it fails. It ends with us, too.
+///
+/// # Errors
+/// It cannot be started or does not succeed.
+pub fn run(command: &Command, user: Option<UserId>) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut supervised = supervised(command, StopSignal::Term, user);
+    let mut child = supervised.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let lifeline = child.stdin.take();
+    let output = child.wait_with_output().with_context(|| format!("cannot run {program}"))?;
+    drop(lifeline);
+    if !output.status.success() {
+        let text = [output.stdout, output.stderr].concat();
+        bail!("{program} failed ({})\n{}", output.status, String::from_utf8_lossy(&text).trim());
+    }
+    Ok(())
+}
+
+/// `command` under the supervisor, in a process group of its own, with the lifeline as its standard input.
+fn supervised(command: &Command, stop: StopSignal, user: Option<UserId>) -> Command {
+    let signal = match stop {
+        StopSignal::Term => "TERM",
+        StopSignal::Int => "INT",
+    };
+    let mut supervised = Command::new("/bin/sh");
+    supervised.arg("-c").arg(include_str!("supervise.sh")).arg("supervise.sh").arg(signal);
+    supervised.arg(command.get_program()).args(command.get_args());
+    for (variable, value) in command.get_envs() {
+        match value {
+            Some(value) => supervised.env(variable, value),
+            None => supervised.env_remove(variable),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        supervised.current_dir(directory);
+    }
+    if let Some((uid, gid)) = user {
+        supervised.uid(uid).gid(gid);
+    }
+    supervised.process_group(0).stdin(Stdio::piped());
+    supervised
+}
+
+/// Opens the log for a new run, once the processes of the run before are gone.
+fn lock(name: &str, log: &Path) -> Result<File> {
+    if let Some(directory) = log.parent() {
+        std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    }
+    let file = File::options().create(true).append(true).open(log);
+    let file = file.with_context(|| format!("cannot write {}", log.display()))?;
+    let deadline = Instant::now() + PREDECESSOR_TIMEOUT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(POLL),
+            Err(TryLockError::WouldBlock) => {
+                bail!("{name} of another run is still writing {}: stop that run first", log.display());
+            }
+            Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the log"),
+        }
+    }
+    file.set_len(0)?;
+    Ok(file)
+}

@@ -1,0 +1,185 @@
+//! The stack that `cargo local` runs: the services it has to start, the functions, and the file that tells other
+//! clients where everything is.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use probe::config::SslConfig;
+use shared::env::Env;
+
+use crate::{
+    functions::{self, Functions},
+    invoke_address,
+    kafka::{Kafka, Stream},
+    postgres::Postgres,
+    progress::Progress,
+};
+
+/// The topic where `WM_STREAM_TOPIC` names none.
+const TOPIC: &str = "website-monitor";
+/// The consumer group where `WM_STREAM_CONSUMER_GROUP_ID` names none.
+const GROUP: &str = "website-monitor-flush";
+/// The database on the server that we start.
+const DATABASE: &str = "website_monitor";
+
+/// What to run and where.
+pub struct StackConfig {
+    /// Where data and logs are.
+    pub directory: PathBuf,
+    /// Throw away the data of earlier runs.
+    pub fresh: bool,
+    /// What probe is to probe.
+    pub urls: Vec<String>,
+    /// `WM_STREAM_BOOTSTRAP_SERVER`: use this Kafka and start none.
+    pub bootstrap_server: Option<String>,
+    /// `WM_DB_CONNECTION_STRING`: use this Postgres and start none.
+    pub connection_string: Option<String>,
+    /// `WM_STREAM_SSL` and its files, for a Kafka that we do not start.
+    pub ssl: Option<SslConfig>,
+    /// `WM_STREAM_TOPIC`.
+    pub topic: String,
+    /// `WM_STREAM_CONSUMER_GROUP_ID`.
+    pub group: String,
+}
+
+/// Everything that runs; stopped when this is dropped, the functions first.
+pub struct Stack {
+    /// The functions.
+    pub functions: Functions,
+    /// How to connect to Kafka.
+    pub stream: Stream,
+    /// How to connect to Postgres.
+    pub connection_string: String,
+    _services: (Option<Postgres>, Option<Kafka>),
+}
+
+impl StackConfig {
+    /// Reads the variables that name services to use.
+    ///
+    /// # Errors
+    /// Every mistake in them, each by name.
+    pub fn from_env(
+        lookup: &dyn Fn(&str) -> Option<String>,
+        directory: PathBuf,
+        fresh: bool,
+        urls: Vec<String>,
+    ) -> Result<Self> {
+        let mut env = Env::new(lookup);
+        let config = Self {
+            directory,
+            fresh,
+            urls,
+            bootstrap_server: env.optional("WM_STREAM_BOOTSTRAP_SERVER"),
+            connection_string: env.optional("WM_DB_CONNECTION_STRING"),
+            ssl: SslConfig::from_env(&mut env),
+            topic: env.optional("WM_STREAM_TOPIC").unwrap_or_else(|| TOPIC.to_owned()),
+            group: env.optional("WM_STREAM_CONSUMER_GROUP_ID").unwrap_or_else(|| GROUP.to_owned()),
+        };
+        if config.ssl.is_some() && config.bootstrap_server.is_none() {
+            env.mistake(
+                "WM_STREAM_SSL is set, but not WM_STREAM_BOOTSTRAP_SERVER: our own Kafka has no TLS".to_owned(),
+            );
+        }
+        if fresh && (config.bootstrap_server.is_some() || config.connection_string.is_some()) {
+            let services = "WM_STREAM_BOOTSTRAP_SERVER and WM_DB_CONNECTION_STRING";
+            env.mistake(format!("--fresh empties only what it starts itself: unset {services}, or leave --fresh out"));
+        }
+        Ok(env.finish(config)?)
+    }
+}
+
+impl Stack {
+    /// Starts what is needed, everything at once, and writes the file `env` into the directory.
+    ///
+    /// # Errors
+    /// A program is missing, or a part does not start; with its log.
+    pub fn start(config: &StackConfig, progress: &Progress) -> Result<Self> {
+        if config.fresh {
+            for part in ["postgres", "kafka"] {
+                Postgres::remove(&config.directory.join(part))?;
+            }
+        }
+        fs::create_dir_all(&config.directory).with_context(|| format!("cannot make {}", config.directory.display()))?;
+        let (postgres, kafka) = thread::scope(|scope| {
+            let postgres = scope.spawn(|| {
+                let ours = config.connection_string.is_none();
+                ours.then(|| progress.step("Postgres", || Postgres::start(&config.directory.join("postgres"))))
+                    .transpose()
+            });
+            let kafka = scope.spawn(|| {
+                let ours = config.bootstrap_server.is_none();
+                ours.then(|| progress.step("Kafka", || Kafka::start(&config.directory.join("kafka")))).transpose()
+            });
+            let built = progress.step("functions", functions::build);
+            let panicked = |_| anyhow!("a part of the stack panicked while it started");
+            let services = (postgres.join().map_err(panicked)??, kafka.join().map_err(panicked)??);
+            built.map(|()| services)
+        })?;
+        let stream = match (&kafka, &config.bootstrap_server) {
+            (Some(kafka), _) => kafka.stream(),
+            (None, Some(server)) => Stream { bootstrap_server: server.clone(), ssl: config.ssl.clone() },
+            (None, None) => bail!("no Kafka"),
+        };
+        let connection_string = match (&postgres, &config.connection_string) {
+            (Some(postgres), _) => postgres.connection_string(DATABASE),
+            (None, Some(connection_string)) => connection_string.clone(),
+            (None, None) => bail!("no Postgres"),
+        };
+        let environment = [
+            ("WM_URL", config.urls.join(",")),
+            ("WM_STREAM_BOOTSTRAP_SERVER", stream.bootstrap_server.clone()),
+            ("WM_STREAM_TOPIC", config.topic.clone()),
+            ("WM_DB_CONNECTION_STRING", connection_string.clone()),
+        ];
+        let functions = progress.step("cargo lambda watch", || {
+            Functions::start(invoke_address()?, &environment, &config.directory.join("functions.log"))
+        })?;
+        let stack = Self { functions, stream, connection_string, _services: (postgres, kafka) };
+        stack.write_env(config)?;
+        Ok(stack)
+    }
+
+    /// Makes the database and the topic, where they are not there.
+    ///
+    /// # Errors
+    /// Postgres or Kafka refuses.
+    pub async fn prepare(&self, config: &StackConfig, partitions: i32) -> Result<()> {
+        if let (Some(postgres), _) = &self._services {
+            postgres.create_database(DATABASE).await?;
+        }
+        crate::kafka::create_topic(&self.stream, &config.topic, partitions).await
+    }
+
+    /// Writes where everything is, for psql, kcat and other clients. Readable by the user alone: a connection string
+    /// may hold a password.
+    fn write_env(&self, config: &StackConfig) -> Result<()> {
+        let functions = self.functions.client();
+        let variables = [
+            ("WM_STREAM_BOOTSTRAP_SERVER", self.stream.bootstrap_server.clone()),
+            ("WM_STREAM_TOPIC", config.topic.clone()),
+            ("WM_STREAM_CONSUMER_GROUP_ID", config.group.clone()),
+            ("WM_DB_CONNECTION_STRING", self.connection_string.clone()),
+            ("WM_STATS_URL", functions.stats_url()),
+            ("WM_INVOKE_ADDRESS", functions.address().ip().to_string()),
+            ("WM_INVOKE_PORT", functions.address().port().to_string()),
+        ];
+        let file = env_file(&config.directory);
+        let mut file = fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(file)?;
+        for (name, value) in variables {
+            writeln!(file, "{name}='{}'", value.replace('\'', "'\\''"))?;
+        }
+        Ok(())
+    }
+}
+
+/// The file that says where everything is.
+#[must_use]
+pub fn env_file(directory: &Path) -> PathBuf {
+    directory.join("env")
+}
