@@ -41,7 +41,7 @@ impl<'de> Deserialize<'de> for Millis {
             #[expect(clippy::cast_possible_truncation, reason = "whole, and in the range of an i32")]
             Ok(Self { micros: micros as i32 })
         } else {
-            Err(D::Error::custom(format!("{millis} ms is not a duration: expected 0 to 2147483.647 ms")))
+            Err(D::Error::custom(format!("{millis:?} ms is not a duration: expected 0 to 2147483.647 ms")))
         }
     }
 }

@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn year_1_is_a_timestamp_and_year_0_is_not() {
         assert!(parse("0001-01-01T00:00:00Z").is_ok());
-        assert!(parse("9999-12-30T23:59:59.999999Z").is_ok());
+        assert!(parse("9999-12-30T22:00:00.999999Z").is_ok());
         assert!(parse("0000-12-31T23:59:59Z").unwrap_err().contains("year"));
         assert!(parse("-004800-01-01T00:00:00Z").unwrap_err().contains("year"));
     }

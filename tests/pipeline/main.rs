@@ -1,1 +1,13 @@
-//! stub
+//! The tests over real parts, in the order of the data: one module per step, then the whole.
+//!
+//! Kafka and Postgres are started once and shared; each test has a topic and a database of its own. They end with this
+//! process, however it ends.
+
+mod answering;
+mod flushing;
+mod local_command;
+mod migrating;
+mod publishing;
+mod requesting;
+mod support;
+mod whole;

@@ -75,6 +75,9 @@ pub async fn run(
         .set("group.id", &config.group)
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
+        // The shortest that brokers allow: after a run that was killed, the next one waits no longer for its partitions.
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "1500")
         // A batch may be retried for long, and no other consumer waits for the partitions.
         .set("max.poll.interval.ms", "86400000")
         .create()?;
@@ -141,13 +144,11 @@ pub fn lambda_event(bootstrap_server: &str, batch: &[OwnedMessage]) -> Value {
 
 fn lambda_record(message: &OwnedMessage) -> Value {
     // Bytes of headers are signed there, as in Java.
-    let headers = message.headers().map(|headers| {
-        let signed = |value: Option<&[u8]>| value.map(|bytes| bytes.iter().map(|byte| byte.cast_signed()).collect());
-        headers
-            .iter()
-            .map(|header| json!({ header.key: signed(header.value).unwrap_or_else(Vec::<i8>::new) }))
-            .collect()
-    });
+    let signed = |value: &[u8]| value.iter().map(|byte| byte.cast_signed()).collect::<Vec<_>>();
+    let headers: Vec<_> = message
+        .headers()
+        .map(|headers| headers.iter().map(|header| json!({ header.key: signed(header.value.unwrap_or_default()) })))
+        .map_or_else(Vec::new, Iterator::collect);
     let (timestamp, timestamp_type) = match message.timestamp() {
         Timestamp::NotAvailable => (-1, "NO_TIMESTAMP_TYPE"),
         Timestamp::CreateTime(millis) => (millis, "CREATE_TIME"),
@@ -161,6 +162,6 @@ fn lambda_record(message: &OwnedMessage) -> Value {
         "timestampType": timestamp_type,
         "key": message.key().map(|key| BASE64_STANDARD.encode(key)),
         "value": message.payload().map(|value| BASE64_STANDARD.encode(value)),
-        "headers": headers.unwrap_or_else(Vec::new)
+        "headers": headers
     })
 }

@@ -4,6 +4,10 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -20,7 +24,16 @@ const MAX_HEAD_BYTES: usize = 16 << 10;
 /// The website; it is gone when this is dropped.
 pub struct Website {
     address: SocketAddr,
+    load: Arc<Load>,
     server: JoinHandle<()>,
+}
+
+/// How many connections are open, how many were at most, and how many there were.
+#[derive(Default)]
+struct Load {
+    open: AtomicUsize,
+    peak: AtomicUsize,
+    total: AtomicUsize,
 }
 
 impl Website {
@@ -34,13 +47,33 @@ impl Website {
             Err(_) => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?,
         };
         let address = listener.local_addr()?;
+        let load = Arc::new(Load::default());
+        let counted = Arc::clone(&load);
         let server = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
-                // A client that goes away is its own affair.
-                tokio::spawn(async move { serve(connection).await.unwrap_or_default() });
+                let load = Arc::clone(&counted);
+                tokio::spawn(async move {
+                    load.total.fetch_add(1, Relaxed);
+                    load.peak.fetch_max(load.open.fetch_add(1, Relaxed) + 1, Relaxed);
+                    // A client that goes away is its own affair.
+                    serve(connection).await.unwrap_or_default();
+                    load.open.fetch_sub(1, Relaxed);
+                });
             }
         });
-        Ok(Self { address, server })
+        Ok(Self { address, load, server })
+    }
+
+    /// How many connections were made.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.load.total.load(Relaxed)
+    }
+
+    /// How many connections were open at the same time, at most.
+    #[must_use]
+    pub fn peak(&self) -> usize {
+        self.load.peak.load(Relaxed)
     }
 
     /// The URL of a page.
@@ -56,50 +89,70 @@ impl Drop for Website {
     }
 }
 
-/// Answers one request, the same way every time.
+/// Answers the requests of a connection, one after the other.
 async fn serve(mut connection: TcpStream) -> io::Result<()> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") && head.len() < MAX_HEAD_BYTES {
-        if connection.read_buf(&mut head).await? == 0 {
+    loop {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") && head.len() < MAX_HEAD_BYTES {
+            if connection.read_buf(&mut head).await? == 0 {
+                return Ok(());
+            }
+            // The record type of a TLS handshake: somebody speaks HTTPS to a site that does not.
+            if head.first() == Some(&0x16) {
+                return respond(&mut connection, 400, "").await.map(|_| ());
+            }
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let path = head.split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
+        if !answer(&mut connection, path).await? {
             return Ok(());
         }
     }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let path = head.split(' ').nth(1).unwrap_or_default();
-    let (page, number) = path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
-    let number: u64 = number.parse().unwrap_or(0);
+}
+
+/// Answers as the path says; returns whether the connection may take another request.
+async fn answer(connection: &mut TcpStream, path: &str) -> io::Result<bool> {
+    let (page, number) = path.split_once('/').unwrap_or((path, ""));
+    let number: u16 = number.parse().unwrap_or(0);
     match page {
         // A response that never comes.
         "hang" => std::future::pending().await,
         // The connection closes before any answer.
-        "close" => Ok(()),
+        "close" => Ok(false),
         // Not HTTP.
-        "garbage" => connection.write_all(b"\x16\x03\x01 this is no HTTP\r\n\r\n").await,
+        "garbage" => write(connection, b"\x16\x03\x01 this is no HTTP\r\n\r\n").await,
         // A body that breaks off.
-        "truncated" => connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nbreaks off").await,
+        "truncated" => write(connection, b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nbreaks off").await,
         // A body without end.
         "endless" => {
-            connection.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
+            write(connection, b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
             loop {
-                connection.write_all(&[b'x'; 8_192]).await?;
+                write(connection, &[b'x'; 8_192]).await?;
             }
         }
-        "redirect" => respond(&mut connection, 302, "location: /redirect\r\n").await,
-        "moved" => respond(&mut connection, 301, "location: /fast\r\n").await,
+        "redirect" => respond(connection, 302, "location: /redirect\r\n").await,
+        "moved" => respond(connection, 301, "location: /fast\r\n").await,
         "slow" => {
-            sleep(Duration::from_millis(if number == 0 { 300 } else { number })).await;
-            respond(&mut connection, 200, "").await
+            sleep(Duration::from_millis(if number == 0 { 300 } else { number.into() })).await;
+            respond(connection, 200, "").await
         }
-        "failing" => respond(&mut connection, 503, "").await,
-        "status" => respond(&mut connection, number, "").await,
-        _ => respond(&mut connection, 200, "").await,
+        "failing" => respond(connection, 503, "").await,
+        "status" => respond(connection, number, "").await,
+        _ => respond(connection, 200, "").await,
     }
 }
 
-async fn respond(connection: &mut TcpStream, status: u64, headers: &str) -> io::Result<()> {
-    let body = "a page\n";
+/// A whole response, after which the connection stays open.
+async fn respond(connection: &mut TcpStream, status: u16, headers: &str) -> io::Result<bool> {
+    let body = if status == 204 { "" } else { "a page\n" };
     let length = body.len();
-    let response =
-        format!("HTTP/1.1 {status} Page\r\n{headers}connection: close\r\ncontent-length: {length}\r\n\r\n{body}");
-    connection.write_all(response.as_bytes()).await
+    let response = format!("HTTP/1.1 {status} Page\r\n{headers}content-length: {length}\r\n\r\n{body}");
+    connection.write_all(response.as_bytes()).await?;
+    Ok(true)
+}
+
+/// Bytes as they are, after which the connection closes.
+async fn write(connection: &mut TcpStream, bytes: &[u8]) -> io::Result<bool> {
+    connection.write_all(bytes).await?;
+    Ok(false)
 }

@@ -1,0 +1,158 @@
+//! `cargo local`, as people run it.
+
+use std::{
+    collections::HashSet,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use local_stack::website::Website;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use crate::support::{Place, directory, free_port, until};
+
+/// The program, which `cargo test` builds too.
+fn local(directory: &Path) -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.parent().and_then(Path::parent).unwrap().join("examples/local");
+    assert!(program.is_file(), "{} is not there: cargo build --examples", program.display());
+    let mut command = Command::new(program);
+    command.arg("--directory").arg(directory);
+    for variable in
+        ["WM_URL", "WM_STREAM_BOOTSTRAP_SERVER", "WM_STREAM_TOPIC", "WM_STREAM_SSL", "WM_DB_CONNECTION_STRING"]
+    {
+        command.env_remove(variable);
+    }
+    command
+}
+
+async fn output(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+/// With the services of the tests and a database and a topic of its own.
+async fn counted(place: &Place, directory: &Path, urls: &[String]) -> Value {
+    let mut command = local(directory);
+    command.args(["--probes", "3", "--interval", "100ms"]).args(urls).envs(place.variables());
+    let output = output(command).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Nothing but the answer.
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn counted_probes_end_with_the_statistics_and_nothing_else_on_standard_output() {
+    let place = Place::new("local_counted").await;
+    let website = Website::start(0).await.unwrap();
+    let directory = directory("local_counted");
+    let urls = [website.url("/fast"), format!("http://127.0.0.1:{}/", free_port())];
+
+    let first = counted(&place, &directory, &urls).await;
+
+    let probes = |answer: &Value, index: usize| answer["stats"][index]["probes"].as_u64().unwrap();
+    assert_eq!(first["stats"].as_array().unwrap().len(), 2);
+    assert_eq!((probes(&first, 0), probes(&first, 1)), (3, 3));
+    let env = std::fs::read_to_string(directory.join("env")).unwrap();
+    for (name, value) in place.variables() {
+        assert!(env.contains(&format!("{name}='{value}'\n")), "{env}");
+    }
+    assert!(env.contains("WM_STATS_URL='http://") && env.contains("WM_INVOKE_PORT="), "{env}");
+
+    // The data is still there: the next run counts on.
+    assert_eq!(probes(&counted(&place, &directory, &urls[..1]).await, 0), 6);
+}
+
+#[tokio::test]
+async fn mistakes_are_named_before_anything_starts() {
+    let directory = directory("local_mistakes");
+    let cases: [(&[&str], (&str, &str), &str); 6] = [
+        (&["example.com"], ("", ""), "\"example.com\" is not a URL"),
+        (&["http://a.test/1,2"], ("", ""), "write it as %2C"),
+        (&["--interval", "10"], ("", ""), "10s"),
+        (&["--interval", "0s"], ("", ""), "more than nothing"),
+        (&["--fresh"], ("WM_DB_CONNECTION_STRING", "postgres://h/d"), "--fresh empties only what it starts itself"),
+        (&[], ("WM_STREAM_SSL", "true"), "WM_STREAM_SSL is set, but not WM_STREAM_BOOTSTRAP_SERVER"),
+    ];
+    for (arguments, (name, value), expected) in cases {
+        let mut command = local(&directory);
+        command.args(arguments);
+        if !name.is_empty() {
+            command.env(name, value);
+        }
+        let output = output(command).await;
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && stderr.contains(expected), "{arguments:?}: {stderr}");
+    }
+    assert!(!directory.exists());
+}
+
+/// A run of its own with everything, past its first batch; and all of its processes.
+async fn running(directory: PathBuf) -> (Child, HashSet<i32>) {
+    let mut command = local(&directory);
+    let start = move || {
+        let mut child =
+            command.args(["--interval", "200ms"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        // The records of the run before may come before the first tick.
+        for expected in [" published in ", " stored"] {
+            assert!(lines.any(|line| line.contains(expected)), "it ended before it said{expected}");
+        }
+        // Its terminal stays open, so that it does not end of that.
+        std::thread::spawn(move || lines.for_each(drop));
+        child
+    };
+    let child = tokio::task::spawn_blocking(start).await.unwrap();
+    let processes = descendants(i32::try_from(child.id()).unwrap());
+    (child, processes)
+}
+
+/// Every process below this one: number and state, from `ps`.
+fn processes() -> Vec<(i32, i32, String)> {
+    let output = Command::new("ps").args(["-axo", "pid=,ppid=,state="]).output().unwrap();
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.to_owned()))
+    };
+    String::from_utf8(output.stdout).unwrap().lines().filter_map(line).collect()
+}
+
+fn descendants(root: i32) -> HashSet<i32> {
+    let mut found = HashSet::from([root]);
+    let all = processes();
+    loop {
+        let more: Vec<_> =
+            all.iter().filter(|(pid, parent, _)| found.contains(parent) && !found.contains(pid)).collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more.iter().map(|(pid, ..)| pid));
+    }
+}
+
+/// Those of the processes that still run; one that waits for its parent to take note of its end does not.
+fn alive(pids: &HashSet<i32>) -> Vec<i32> {
+    let running = processes().into_iter().filter(|(_, _, state)| !state.starts_with('Z'));
+    running.map(|(pid, ..)| pid).filter(|pid| pids.contains(pid)).collect()
+}
+
+#[tokio::test]
+async fn however_it_ends_no_process_is_left_and_the_data_stays() {
+    let directory = directory("local_ended");
+    for signal in [Signal::SIGKILL, Signal::SIGINT] {
+        let (mut child, pids) = running(directory.clone()).await;
+        // Postgres with its workers, Kafka, the emulator, three functions, and who watches over them.
+        assert!(pids.len() > 10, "{pids:?}");
+
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+        let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+
+        assert_eq!(status.success(), signal == Signal::SIGINT);
+        until(&format!("all processes end after {signal}"), async || alive(&pids).is_empty()).await;
+    }
+    assert!(directory.join("kafka/data").is_dir());
+}

@@ -1,0 +1,148 @@
+//! What the tests share: the services, and a place of its own in them for each test.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::OnceLock,
+    thread,
+    time::Duration,
+};
+
+use flush::{Flush, FlushConfig};
+use local_stack::{
+    functions::{self, Functions},
+    kafka::{Kafka, Stream, create_topic},
+    postgres::Postgres,
+    workspace,
+};
+use probe::{Probe, ProbeConfig};
+use stats::{Stats, StatsConfig};
+use tokio_postgres::{Client, NoTls};
+
+/// Postgres and Kafka, started by the first test that needs them.
+struct Services {
+    postgres: Postgres,
+    kafka: Kafka,
+}
+
+fn services() -> &'static Services {
+    static SERVICES: OnceLock<Services> = OnceLock::new();
+    SERVICES.get_or_init(|| {
+        let directory = directory("services");
+        thread::scope(|scope| {
+            let postgres = scope.spawn(|| {
+                let directory = directory.join("postgres");
+                Postgres::remove(&directory).unwrap();
+                Postgres::start(&directory).unwrap()
+            });
+            let _ = fs::remove_dir_all(directory.join("kafka"));
+            let kafka = Kafka::start(&directory.join("kafka")).unwrap();
+            Services { postgres: postgres.join().unwrap(), kafka }
+        })
+    })
+}
+
+/// A directory below `target/`, for data and logs.
+pub(crate) fn directory(name: &str) -> PathBuf {
+    workspace().join("target/tests").join(name)
+}
+
+/// A topic and a database for one test.
+pub(crate) struct Place {
+    pub(crate) name: String,
+    pub(crate) stream: Stream,
+    pub(crate) connection_string: String,
+}
+
+impl Place {
+    /// Makes both, empty; the name must be a plain identifier that no other test takes.
+    pub(crate) async fn new(name: &str) -> Self {
+        let services = tokio::task::spawn_blocking(services).await.unwrap();
+        services.postgres.create_database(name).await.unwrap();
+        create_topic(&services.kafka.stream(), name, 2).await.unwrap();
+        Self {
+            name: name.to_owned(),
+            stream: services.kafka.stream(),
+            connection_string: services.postgres.connection_string(name),
+        }
+    }
+
+    /// The variables of the functions.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("WM_STREAM_BOOTSTRAP_SERVER", self.stream.bootstrap_server.clone()),
+            ("WM_STREAM_TOPIC", self.name.clone()),
+            ("WM_DB_CONNECTION_STRING", self.connection_string.clone()),
+        ]
+    }
+
+    pub(crate) fn probe(&self, more: &[(&'static str, &str)]) -> Probe {
+        let mut variables = self.variables();
+        variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Probe::new(ProbeConfig::from_env(&lookup(variables)).unwrap()).unwrap()
+    }
+
+    pub(crate) fn flush(&self) -> Flush {
+        Flush::new(FlushConfig::from_env(&lookup(self.variables())).unwrap().database)
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats::new(StatsConfig::from_env(&lookup(self.variables())).unwrap().database)
+    }
+
+    /// A connection to the database, beside those of the functions.
+    pub(crate) async fn client(&self) -> Client {
+        let (client, connection) = tokio_postgres::connect(&self.connection_string, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// The first column of the first row.
+    pub(crate) async fn count(&self, query: &str) -> i64 {
+        self.client().await.query_one(query, &[]).await.unwrap().get(0)
+    }
+
+    /// The real functions under the local emulator, with these variables more.
+    pub(crate) async fn functions(&self, more: &[(&'static str, String)]) -> Functions {
+        let mut variables = self.variables();
+        variables.extend(more.iter().cloned());
+        let log = directory(&self.name).join("functions.log");
+        let start = move || {
+            functions::build().unwrap();
+            Functions::start(loopback(), &variables, &log).unwrap()
+        };
+        tokio::task::spawn_blocking(start).await.unwrap()
+    }
+}
+
+/// A lookup over pairs; the last of a name counts.
+pub(crate) fn lookup(variables: Vec<(&'static str, String)>) -> impl Fn(&str) -> Option<String> {
+    move |name| variables.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| value.clone())
+}
+
+/// A free port of 127.0.0.1; nobody listens there.
+pub(crate) fn loopback() -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), free_port())
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A file of `events/`.
+pub(crate) fn event(file: &str) -> serde_json::Value {
+    let path = workspace().join("events").join(file);
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Waits until `condition` holds, for at most a minute.
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let mut poll = tokio::time::interval(Duration::from_millis(100));
+    let waiting = async {
+        while !condition().await {
+            poll.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("in vain: {what}"));
+}

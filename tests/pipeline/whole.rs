@@ -1,0 +1,208 @@
+//! The whole way of a record, through the real functions under the local emulator.
+
+use std::net::SocketAddr;
+
+use local_stack::{
+    event_source::{self, Delivery, EventSourceConfig},
+    functions::{Functions, FunctionsClient},
+    website::Website,
+    workspace,
+};
+use serde_json::{Value, json};
+use shared::migrations;
+use stats::response::UrlStats;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    sync::mpsc,
+    task::JoinHandle,
+};
+
+use crate::support::{Place, event, free_port, until};
+
+/// The Kafka event source of the functions, and what became of its batches: flush's answer, or its error.
+fn event_source(
+    place: &Place,
+    functions: &FunctionsClient,
+) -> (JoinHandle<()>, mpsc::UnboundedReceiver<Result<Value, String>>) {
+    let config = EventSourceConfig::new(place.stream.clone(), &place.name, "whole");
+    let functions = functions.clone();
+    let (sender, deliveries) = mpsc::unbounded_channel();
+    let task = tokio::spawn(async move {
+        let observe = |delivery: Delivery<'_>| {
+            let delivery = match delivery {
+                Delivery::Done(answer) => Ok(answer.clone()),
+                Delivery::Failed(error) => Err(error.to_string()),
+            };
+            sender.send(delivery).unwrap_or_default();
+        };
+        event_source::run(&config, &functions, observe).await.unwrap();
+    });
+    (task, deliveries)
+}
+
+async fn stats_of(functions: &Functions, url: &str) -> Option<UrlStats> {
+    functions.client().stats_of(&[url.to_owned()]).await.unwrap().stats.into_iter().next()
+}
+
+#[tokio::test]
+async fn a_tick_becomes_statistics() {
+    let place = Place::new("whole_tick").await;
+    let website = Website::start(0).await.unwrap();
+    let refused = format!("http://127.0.0.1:{}/", free_port());
+    let urls = [website.url("/fast"), website.url("/failing"), refused];
+    let functions = place.functions(&[("WM_URL", urls.join(","))]).await;
+    let (source, _deliveries) = event_source(&place, functions.client());
+
+    for _ in 0..2 {
+        let summary = functions.client().invoke("probe", &event("schedule-rule.json")).await.unwrap();
+        assert_eq!((&summary["probed"], &summary["published"], &summary["up"]), (&json!(3), &json!(3), &json!(1)));
+    }
+    until("all six records are counted", async || {
+        let stats = functions.client().stats_of(&urls).await.unwrap().stats;
+        stats.iter().map(|stats| stats.probes).sum::<i64>() == 6
+    })
+    .await;
+
+    let [fast, failing, refused] = [0, 1, 2].map(|index| stats_of(&functions, &urls[index]));
+    let (fast, failing, refused) = (fast.await.unwrap(), failing.await.unwrap(), refused.await.unwrap());
+    assert_eq!((fast.probes, fast.responses, fast.failures, fast.down), (2, 2, 0, 0));
+    assert_eq!((failing.probes, failing.responses, failing.failures, failing.down), (2, 2, 0, 2));
+    assert_eq!((refused.probes, refused.responses, refused.failures, refused.down), (2, 0, 2, 2));
+    assert!(fast.p50_ms.is_some() && refused.p50_ms.is_none());
+    let tick = "select count(*) from probes where scheduled_at = '2026-11-23T12:00:00Z'";
+    assert_eq!(place.count(tick).await, 6);
+    source.abort();
+}
+
+#[tokio::test]
+async fn every_file_in_events_is_taken_by_its_function() {
+    let place = Place::new("whole_events").await;
+    let website = Website::start(0).await.unwrap();
+    let functions = place.functions(&[("WM_URL", website.url("/fast"))]).await;
+
+    for file in std::fs::read_dir(workspace().join("events")).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        let function = match name.split('-').next().unwrap() {
+            "schedule" | "probe" => "probe",
+            "kafka" => "flush",
+            "stats" => "stats",
+            // Not an event but the value of a Kafka record.
+            "record.json" => continue,
+            other => panic!("{other}: whose event is it?"),
+        };
+        // The machine that runs the tests may have no way out.
+        let text = event(&name).to_string();
+        let text =
+            text.replace("https://example.com", &website.url("")).replace("https://example.org", &website.url("/o"));
+        let payload = if function == "probe" { serde_json::from_str(&text).unwrap() } else { event(&name) };
+
+        let answer = functions.client().invoke(function, &payload).await.unwrap();
+
+        match function {
+            "probe" => assert_eq!(answer["up"], answer["published"], "{name}: {answer}"),
+            "flush" => assert!(answer["stored"].as_u64().unwrap() > 0, "{name}: {answer}"),
+            _ => assert_eq!(answer["statusCode"], 200, "{name}: {answer}"),
+        }
+    }
+    let error = functions.client().invoke("probe", &json!({"targets": []})).await.unwrap_err().to_string();
+    assert!(error.contains("{\"urls\": [\"https://…\", …]}"), "{error}");
+    let response = functions.client().stats("/stats?window=soon").await.unwrap();
+    assert_eq!(response.status().as_u16(), 400);
+}
+
+#[tokio::test]
+async fn what_the_database_missed_while_it_was_down_is_delivered_when_it_is_back() {
+    let place = Place::new("whole_down").await;
+    let website = Website::start(0).await.unwrap();
+    let urls = [website.url("/fast")];
+    let later = place.connection_string.replace("whole_down", "whole_down_later");
+    let functions = place.functions(&[("WM_URL", urls[0].clone()), ("WM_DB_CONNECTION_STRING", later)]).await;
+    let (source, mut deliveries) = event_source(&place, functions.client());
+
+    functions.client().invoke("probe", &json!({})).await.unwrap();
+    let failed = deliveries.recv().await.unwrap().unwrap_err();
+    assert!(failed.contains("cannot connect to the database"), "{failed}");
+    place.client().await.batch_execute("create database whole_down_later").await.unwrap();
+
+    let stored = loop {
+        if let Ok(answer) = deliveries.recv().await.unwrap() {
+            break answer;
+        }
+    };
+    assert_eq!((&stored["received"], &stored["stored"]), (&json!(1), &json!(1)));
+    assert_eq!(stats_of(&functions, &urls[0]).await.unwrap().probes, 1);
+    source.abort();
+}
+
+/// The one operation of the control plane of Amazon MSK that probe uses.
+async fn control_plane(answer: &'static str, status: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") && connection.read_buf(&mut head).await.unwrap() > 0 {}
+            let head = String::from_utf8(head).unwrap();
+            let known = head.starts_with("GET /v1/clusters/arn%3Aaws%3Akafka%3A");
+            let (status, answer) =
+                if known && head.contains("/bootstrap-brokers ") { (status, answer) } else { ("404 Not Found", "{}") };
+            let length = answer.len();
+            let head =
+                format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+            connection.write_all(format!("{head}{answer}").as_bytes()).await.unwrap();
+        }
+    });
+    address
+}
+
+/// What probe finds in its environment when it is to ask for the brokers.
+fn cluster_variables(address: SocketAddr) -> Vec<(&'static str, String)> {
+    vec![
+        ("WM_STREAM_BOOTSTRAP_SERVER", String::new()),
+        ("WM_STREAM_CLUSTER_ARN", "arn:aws:kafka:eu-west-1:123456789012:cluster/demo/0f1e2d3c-2".to_owned()),
+        ("AWS_ENDPOINT_URL_KAFKA", format!("http://{address}")),
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+        ("AWS_REGION", "eu-west-1".to_owned()),
+    ]
+}
+
+#[tokio::test]
+async fn the_brokers_of_a_cluster_come_from_its_control_plane() {
+    let place = Place::new("whole_cluster").await;
+    let website = Website::start(0).await.unwrap();
+    let answer = json!({"bootstrapBrokerString": place.stream.bootstrap_server}).to_string();
+    let address = control_plane(answer.leak(), "200 OK").await;
+    let functions = place.functions(&cluster_variables(address)).await;
+
+    let summary = functions.client().invoke("probe", &json!({"url": website.url("/fast")})).await.unwrap();
+
+    assert_eq!(summary["published"], 1);
+}
+
+#[tokio::test]
+async fn a_cluster_that_may_not_be_asked_is_an_error_that_names_the_variable() {
+    let place = Place::new("whole_cluster_forbidden").await;
+    let answer =
+        "{\"__type\": \"ForbiddenException\", \"message\": \"not authorized to perform kafka:GetBootstrapBrokers\"}";
+    let address = control_plane(answer, "403 Forbidden").await;
+    let functions = place.functions(&cluster_variables(address)).await;
+
+    let error = functions.client().invoke("probe", &json!({"url": "https://a.test"})).await.unwrap_err().to_string();
+
+    assert!(error.contains("WM_STREAM_CLUSTER_ARN") && error.contains("kafka:GetBootstrapBrokers"), "{error}");
+}
+
+#[tokio::test]
+async fn functions_that_start_together_share_one_schema() {
+    let place = Place::new("whole_schema").await;
+    migrations::run(&mut place.client().await).await.unwrap();
+    let functions = place.functions(&[]).await;
+
+    let answer = functions.client().invoke("flush", &event("kafka-msk.json")).await.unwrap();
+
+    assert_eq!(answer["batchItemFailures"], json!([]));
+    assert_eq!(stats_of(&functions, "https://example.com").await.unwrap().probes, 2);
+}
