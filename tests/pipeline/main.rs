@@ -3,6 +3,8 @@
 //! Kafka and Postgres are started once and shared; each test has a topic and a database of its own. They end with this
 //! process, however it ends.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod answering;
 mod flushing;
 mod local_command;
