@@ -18,8 +18,9 @@ pub struct Env<'lookup> {
     mistakes: Vec<String>,
 }
 
-/// Every mistake found in the environment, one line each.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Every mistake found in the environment, one line each. `Debug` is the same text: it is what a `main` that returns
+/// the error prints.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
     mistakes: Vec<String>,
 }
@@ -91,6 +92,12 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "the environment cannot be used:")?;
         self.mistakes.iter().try_for_each(|mistake| write!(formatter, "\n  {mistake}"))
+    }
+}
+
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
     }
 }
 

@@ -70,12 +70,14 @@ async fn counted_probes_end_with_the_statistics_and_nothing_else_on_standard_out
 #[tokio::test]
 async fn mistakes_are_named_before_anything_starts() {
     let directory = directory("local_mistakes");
-    let cases: [(&[&str], (&str, &str), &str); 6] = [
+    let cases: [(&[&str], (&str, &str), &str); 8] = [
         (&["example.com"], ("", ""), "\"example.com\" is not a URL"),
         (&["http://a.test/1,2"], ("", ""), "write it as %2C"),
         (&["--interval", "10"], ("", ""), "10s"),
         (&["--interval", "0s"], ("", ""), "more than nothing"),
         (&["--fresh"], ("WM_DB_CONNECTION_STRING", "postgres://h/d"), "--fresh empties only what it starts itself"),
+        (&[], ("WM_PROBE_TIMEOUT_MS", "10s"), "WM_PROBE_TIMEOUT_MS is \"10s\": expected milliseconds"),
+        (&[], ("WM_DB_CONNECTION_STRING", "postgres://u:hunter2@h:port/d"), "WM_DB_CONNECTION_STRING cannot be read"),
         (&[], ("WM_STREAM_SSL", "true"), "WM_STREAM_SSL is set, but not WM_STREAM_BOOTSTRAP_SERVER"),
     ];
     for (arguments, (name, value), expected) in cases {
@@ -87,6 +89,7 @@ async fn mistakes_are_named_before_anything_starts() {
         let output = output(command).await;
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && stderr.contains(expected), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains("hunter2"), "{stderr}");
     }
     assert!(!directory.exists());
 }

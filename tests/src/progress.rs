@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Result;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
 
 /// The lower end of the terminal.
 #[derive(Clone, Default)]
@@ -43,7 +43,7 @@ impl Progress {
     #[must_use]
     pub fn board(&self) -> ProgressBar {
         let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
-        self.bars.add(ProgressBar::new_spinner().with_style(style))
+        self.bars.add(ProgressBar::new_spinner().with_style(style).with_finish(ProgressFinish::Abandon))
     }
 }
 

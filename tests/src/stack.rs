@@ -10,13 +10,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use probe::config::SslConfig;
-use shared::env::Env;
+use flush::FlushConfig;
+use probe::{ProbeConfig, config::SslConfig};
+use shared::{database::DatabaseConfig, env::Env};
 
 use crate::{
     functions::{self, Functions},
     invoke_address,
-    kafka::{Kafka, Stream},
+    kafka::{Kafka, Stream, create_topic},
     postgres::Postgres,
     progress::Progress,
 };
@@ -40,6 +41,8 @@ pub struct StackConfig {
     pub bootstrap_server: Option<String>,
     /// `WM_DB_CONNECTION_STRING`: use this Postgres and start none.
     pub connection_string: Option<String>,
+    /// The same, as the functions read it.
+    pub database: Option<DatabaseConfig>,
     /// `WM_STREAM_SSL` and its files, for a Kafka that we do not start.
     pub ssl: Option<SslConfig>,
     /// `WM_STREAM_TOPIC`.
@@ -71,15 +74,31 @@ impl StackConfig {
         urls: Vec<String>,
     ) -> Result<Self> {
         let mut env = Env::new(lookup);
+        let topic = env.optional("WM_STREAM_TOPIC").unwrap_or_else(|| TOPIC.to_owned());
+        let bootstrap_server = env.optional("WM_STREAM_BOOTSTRAP_SERVER");
+        let connection_string = env.optional("WM_DB_CONNECTION_STRING");
+        // What the functions will find. They read it here once, so that a mistake is told before anything starts.
+        let planned = |name: &str| match name {
+            "WM_URL" => Some(urls.join(",")),
+            "WM_STREAM_TOPIC" => Some(topic.clone()),
+            "WM_STREAM_BOOTSTRAP_SERVER" => {
+                Some(bootstrap_server.clone().unwrap_or_else(|| "127.0.0.1:9092".to_owned()))
+            }
+            "WM_DB_CONNECTION_STRING" => Some(connection_string.clone().unwrap_or_else(|| "host=127.0.0.1".to_owned())),
+            name => lookup(name),
+        };
+        ProbeConfig::from_env(&planned)?;
+        let database = FlushConfig::from_env(&planned)?.database;
         let config = Self {
             directory,
             fresh,
-            urls,
-            bootstrap_server: env.optional("WM_STREAM_BOOTSTRAP_SERVER"),
-            connection_string: env.optional("WM_DB_CONNECTION_STRING"),
+            urls: urls.clone(),
             ssl: SslConfig::from_env(&mut env),
-            topic: env.optional("WM_STREAM_TOPIC").unwrap_or_else(|| TOPIC.to_owned()),
             group: env.optional("WM_STREAM_CONSUMER_GROUP_ID").unwrap_or_else(|| GROUP.to_owned()),
+            database: connection_string.is_some().then_some(database),
+            topic: topic.clone(),
+            bootstrap_server: bootstrap_server.clone(),
+            connection_string: connection_string.clone(),
         };
         if config.ssl.is_some() && config.bootstrap_server.is_none() {
             env.mistake(
@@ -153,7 +172,12 @@ impl Stack {
         if let (Some(postgres), _) = &self._services {
             postgres.create_database(DATABASE).await?;
         }
-        crate::kafka::create_topic(&self.stream, &config.topic, partitions).await
+        if let Some(database) = &config.database {
+            database.connect().await.context("WM_DB_CONNECTION_STRING leads to no database")?;
+        }
+        let made = create_topic(&self.stream, &config.topic, partitions).await;
+        let variable = || format!("WM_STREAM_BOOTSTRAP_SERVER is {}", self.stream.bootstrap_server);
+        if config.bootstrap_server.is_some() { made.with_context(variable) } else { made }
     }
 
     /// Writes where everything is, for psql, kcat and other clients. Readable by the user alone: a connection string

@@ -1,7 +1,7 @@
 //! flush: a batch of Kafka records in, rows in Postgres out, every record exactly once.
 //!
 //! In the order of the data: [`event`] takes the trigger's JSON apart, [`batch`] decodes each record or says why it
-//! cannot, [`identity`] gives each its key, [`store`] writes all of it in one transaction. Identity is in the row's
+//! cannot, [`identity`] gives each its key, [`mod@store`] writes all of it in one transaction. Identity is in the row's
 //! key and nowhere else: whatever is delivered again, however often the function is killed, finds its row taken.
 
 pub mod batch;
