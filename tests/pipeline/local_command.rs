@@ -13,6 +13,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
+use stats::response::StatsReport;
 
 use crate::support::{Place, directory, free_port, until};
 
@@ -144,7 +145,7 @@ fn alive(pids: &HashSet<i32>) -> Vec<i32> {
 }
 
 #[tokio::test]
-async fn however_it_ends_no_process_is_left_and_the_data_stays() {
+async fn however_it_ends_no_process_is_left_and_the_data_stays_until_it_is_thrown_away() {
     let directory = directory("local_ended");
     for signal in [Signal::SIGKILL, Signal::SIGINT] {
         let (mut child, pids) = running(directory.clone()).await;
@@ -157,5 +158,18 @@ async fn however_it_ends_no_process_is_left_and_the_data_stays() {
         assert_eq!(status.success(), signal == Signal::SIGINT);
         until(&format!("all processes end after {signal}"), async || alive(&pids).is_empty()).await;
     }
-    assert!(directory.join("kafka/data").is_dir());
+
+    // What those runs gathered is still there, and gone when asked for.
+    let probes = async |arguments: &[&str]| {
+        let mut command = local(&directory);
+        command.args(["--probes", "1", "--interval", "1s"]).args(arguments);
+        let output = output(command).await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: StatsReport = serde_json::from_slice(&output.stdout).unwrap();
+        report.stats.iter().map(|stats| stats.probes).sum::<i64>()
+    };
+    let urls = ["http://127.0.0.1:1/"];
+    assert_eq!(probes(&urls).await, 1);
+    assert_eq!(probes(&urls).await, 2);
+    assert_eq!(probes(&["--fresh", urls[0]]).await, 1);
 }

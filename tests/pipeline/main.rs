@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod answering;
+mod delivering;
 mod flushing;
 mod local_command;
 mod migrating;

@@ -2,44 +2,19 @@
 
 use std::net::SocketAddr;
 
-use local_stack::{
-    event_source::{self, Delivery, EventSourceConfig},
-    functions::{Functions, FunctionsClient},
-    website::Website,
-    workspace,
-};
-use serde_json::{Value, json};
+use local_stack::{functions::Functions, website::Website, workspace};
+use serde_json::json;
 use shared::migrations;
 use stats::response::UrlStats;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
-    sync::mpsc,
-    task::JoinHandle,
 };
 
-use crate::support::{Place, event, free_port, until};
-
-/// The Kafka event source of the functions, and what became of its batches: flush's answer, or its error.
-fn event_source(
-    place: &Place,
-    functions: &FunctionsClient,
-) -> (JoinHandle<()>, mpsc::UnboundedReceiver<Result<Value, String>>) {
-    let config = EventSourceConfig::new(place.stream.clone(), &place.name, "whole");
-    let functions = functions.clone();
-    let (sender, deliveries) = mpsc::unbounded_channel();
-    let task = tokio::spawn(async move {
-        let observe = |delivery: Delivery<'_>| {
-            let delivery = match delivery {
-                Delivery::Done(answer) => Ok(answer.clone()),
-                Delivery::Failed(error) => Err(error.to_string()),
-            };
-            sender.send(delivery).unwrap_or_default();
-        };
-        event_source::run(&config, &functions, observe).await.unwrap();
-    });
-    (task, deliveries)
-}
+use crate::{
+    delivering::{deliver, source_of},
+    support::{Place, event, free_port, until},
+};
 
 async fn stats_of(functions: &Functions, url: &str) -> Option<UrlStats> {
     functions.client().stats_of(&[url.to_owned()]).await.unwrap().stats.into_iter().next()
@@ -52,7 +27,7 @@ async fn a_tick_becomes_statistics() {
     let refused = format!("http://127.0.0.1:{}/", free_port());
     let urls = [website.url("/fast"), website.url("/failing"), refused];
     let functions = place.functions(&[("WM_URL", urls.join(","))]).await;
-    let (source, _deliveries) = event_source(&place, functions.client());
+    let (source, _deliveries) = deliver(source_of(&place), functions.client());
 
     for _ in 0..2 {
         let summary = functions.client().invoke("probe", &event("schedule-rule.json")).await.unwrap();
@@ -118,7 +93,7 @@ async fn what_the_database_missed_while_it_was_down_is_delivered_when_it_is_back
     let urls = [website.url("/fast")];
     let later = place.connection_string.replace("whole_down", "whole_down_later");
     let functions = place.functions(&[("WM_URL", urls[0].clone()), ("WM_DB_CONNECTION_STRING", later)]).await;
-    let (source, mut deliveries) = event_source(&place, functions.client());
+    let (source, mut deliveries) = deliver(source_of(&place), functions.client());
 
     functions.client().invoke("probe", &json!({})).await.unwrap();
     let failed = deliveries.recv().await.unwrap().unwrap_err();
