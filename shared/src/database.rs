@@ -1,7 +1,7 @@
 //! The connection to Postgres: read from the environment, opened when first needed, kept for the life of the
 //! execution environment, and replaced when it died while the function was frozen.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -11,7 +11,7 @@ use tokio::{
     sync::{Mutex, MutexGuard},
     time::{Instant, timeout},
 };
-use tokio_postgres::{Client, Config, NoTls, config::SslMode};
+use tokio_postgres::{Client, Config, Error, NoTls, config::SslMode, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::env::Env;
@@ -38,8 +38,8 @@ pub struct DatabaseConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// No connection could be made.
-    #[error("cannot connect to the database: {0}")]
-    Connect(#[source] tokio_postgres::Error),
+    #[error("cannot connect to the database: {}", causes(.0))]
+    Connect(#[source] Error),
     /// The server did not answer the connection attempt in time.
     #[error("cannot connect to the database: no answer within {} s", .0.as_secs())]
     ConnectTimeout(Duration),
@@ -47,8 +47,8 @@ pub enum DatabaseError {
     #[error("cannot set up TLS for the database: {0}")]
     Tls(String),
     /// A statement failed.
-    #[error("the database refused: {0}")]
-    Query(#[from] tokio_postgres::Error),
+    #[error("the database failed: {}", causes(.0))]
+    Query(#[from] Error),
     /// An answer that cannot be: somebody else changes the tables.
     #[error("the database answered what cannot be: {0}")]
     Unexpected(String),
@@ -89,8 +89,9 @@ impl DatabaseConfig {
             env.required("WM_DB_CONNECTION_STRING", "a connection string such as postgres://user:password@host/db");
         let mut postgres = text.parse::<Config>().unwrap_or_else(|error| {
             env.mistake(format!(
-                "WM_DB_CONNECTION_STRING cannot be read: {error}; expected postgres://user:password@host:5432/db, with \
-                 sslmode one of disable, prefer, require, and a private CA in WM_DB_SSL_CA_FILE"
+                "WM_DB_CONNECTION_STRING cannot be read: {}; expected postgres://user:password@host:5432/db, with \
+                 sslmode one of disable, prefer, require, and a private CA in WM_DB_SSL_CA_FILE",
+                causes(&error)
             ));
             Config::new()
         });
@@ -151,11 +152,11 @@ impl DatabaseConfig {
 /// Polls a connection until it ends; without this, every query would wait for ever.
 fn drive<S, T>(connection: tokio_postgres::Connection<S, T>)
 where
-    tokio_postgres::Connection<S, T>: Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
+    tokio_postgres::Connection<S, T>: Future<Output = Result<(), Error>> + Send + 'static,
 {
     tokio::spawn(async move {
         if let Err(error) = connection.await {
-            tracing::warn!("the database connection ended: {error}");
+            tracing::warn!("the database connection ended: {}", causes(&error));
         }
     });
 }
@@ -227,17 +228,32 @@ impl<S> Session<S> {
 // === impl DatabaseError ===
 
 impl DatabaseError {
-    /// Whether the connection is gone, so that the same work may succeed on a new one: it was closed, it broke, or the
-    /// server is shutting down or ended it (SQLSTATE class 57P).
+    /// Whether the same work may well succeed on a new connection: this one was closed or broke (SQLSTATE class 08), the
+    /// server ended it or shuts down (57P), it leads to a server that became read-only in a failover (25006), or others
+    /// were in the way (40001, 40P01).
     #[must_use]
-    pub fn is_connection_lost(&self) -> bool {
-        let Self::Query(error) = self else {
-            return false;
-        };
+    pub fn is_transient(&self) -> bool {
+        let Self::Query(error) = self else { return false };
+        let passing = |state: &str| state.starts_with("08") || state.starts_with("57P") || state.starts_with("40");
         error.is_closed()
-            || error.code().is_some_and(|state| state.code().starts_with("57P"))
-            || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+            || error.code().is_some_and(|state| passing(state.code()) || *state == SqlState::READ_ONLY_SQL_TRANSACTION)
+            || error.source().is_some_and(<dyn StdError>::is::<std::io::Error>)
     }
+}
+
+/// Whether the database refused what was to be stored, and would again: data it cannot hold (SQLSTATE class 22), that
+/// breaks a constraint (23), or that exceeds a limit (54).
+#[must_use]
+pub fn is_about_data(error: &Error) -> bool {
+    let classes = ["22", "23", "54"];
+    error.code().is_some_and(|state| classes.iter().any(|class| state.code().starts_with(class)))
+}
+
+/// The error with its causes: the driver's own text is only the kind of it ("db error").
+#[must_use]
+pub fn causes(error: &Error) -> String {
+    let causes = std::iter::successors(Some(error as &dyn StdError), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]
@@ -261,6 +277,7 @@ mod tests {
             ("", "", "WM_DB_CONNECTION_STRING is not set"),
             ("postgres://u:hunter2@host:port/db", "", "WM_DB_CONNECTION_STRING cannot be read"),
             ("postgres://u:hunter2@host/db?sslmode=verify-full", "", "sslmode one of disable, prefer, require"),
+            ("postgres://u:hunter2@host/db?color=red", "", "unknown option `color`"),
             ("user=u password=hunter2", "", "WM_DB_CONNECTION_STRING names no host"),
             ("postgres://u:hunter2@host/db", "/nonexistent.pem", "WM_DB_SSL_CA_FILE is \"/nonexistent.pem\""),
         ];

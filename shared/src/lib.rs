@@ -11,9 +11,7 @@ pub mod env;
 pub mod migrations;
 pub mod millis;
 pub mod record;
-pub mod secret;
 pub mod timestamp;
 
 pub use millis::Millis;
 pub use record::Record;
-pub use secret::Secret;

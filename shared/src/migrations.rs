@@ -1,9 +1,12 @@
 //! The schema, made and migrated by the project itself: numbered SQL files, embedded, each applied once.
 
-use tokio_postgres::{Client, error::SqlState};
+use tokio_postgres::{Client, Error, Row, error::SqlState};
 
 /// Every migration in order; the position, from 1, is its version. A file that was released is never changed again.
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_targets_probes_rejects.sql")];
+
+/// The newest migration that the database has had.
+const VERSION: &str = "select max(version) from website_monitor_migrations";
 
 /// Any number, as long as everyone who migrates takes the same one.
 const LOCK: i64 = 0x7765_6273_6974_6500;
@@ -16,33 +19,34 @@ const LOCK: i64 = 0x7765_6273_6974_6500;
 ///
 /// # Errors
 /// The database refused a statement; everything done here is then undone.
-pub async fn run(client: &mut Client) -> Result<(), tokio_postgres::Error> {
+pub async fn run(client: &mut Client) -> Result<(), Error> {
     if version(client).await? >= MIGRATIONS.len() {
         return Ok(());
     }
     let transaction = client.transaction().await?;
     transaction.batch_execute(&format!("select pg_advisory_xact_lock({LOCK})")).await?;
-    transaction.batch_execute(include_str!("../migrations/schema_migrations.sql")).await?;
+    transaction.batch_execute(include_str!("../migrations/website_monitor_migrations.sql")).await?;
     // Read anew: another instance may have migrated while this one waited for the lock.
-    let row = transaction.query_typed("select count(*) from schema_migrations", &[]).await?;
-    let applied: i64 = row.first().map_or(Ok(0), |row| row.try_get(0))?;
-    for (index, migration) in MIGRATIONS.iter().enumerate().skip(usize::try_from(applied).unwrap_or(0)) {
+    let applied = read(&transaction.query_typed(VERSION, &[]).await?)?;
+    for (index, migration) in MIGRATIONS.iter().enumerate().skip(applied) {
         let version = index + 1;
         tracing::info!("migrating the database to version {version}");
         transaction.batch_execute(migration).await?;
-        transaction.batch_execute(&format!("insert into schema_migrations (version) values ({version})")).await?;
+        let insert = format!("insert into website_monitor_migrations (version) values ({version})");
+        transaction.batch_execute(&insert).await?;
     }
     transaction.commit().await
 }
 
-/// The version of the database: how many migrations it has had.
-async fn version(client: &Client) -> Result<usize, tokio_postgres::Error> {
-    match client.query_typed("select count(*) from schema_migrations", &[]).await {
-        Ok(rows) => {
-            let applied: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
-            Ok(usize::try_from(applied).unwrap_or(0))
-        }
+/// The version of the database, 0 for an empty one.
+async fn version(client: &Client) -> Result<usize, Error> {
+    match client.query_typed(VERSION, &[]).await {
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(0),
-        Err(error) => Err(error),
+        rows => read(&rows?),
     }
+}
+
+fn read(rows: &[Row]) -> Result<usize, Error> {
+    let version: Option<i32> = rows.first().map_or(Ok(None), |row| row.try_get(0))?;
+    Ok(version.and_then(|version| usize::try_from(version).ok()).unwrap_or(0))
 }

@@ -12,6 +12,9 @@ use crate::{Run, lines};
 /// How often the table is refreshed, on a terminal and elsewhere.
 const REFRESH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// How often the parts are looked after.
+const CHECK: Duration = Duration::from_secs(1);
+
 /// Runs until a part fails; whoever awaits this may drop it at any point.
 pub(crate) async fn run(run: &Run) -> Result<()> {
     let functions = run.stack.functions.client();
@@ -29,7 +32,17 @@ pub(crate) async fn run(run: &Run) -> Result<()> {
     tokio::select! {
         () = ticks => Ok(()),
         result = batches => result,
+        result = failure(run) => result,
         () = board(run) => Ok(()),
+    }
+}
+
+/// Ends when a part of the stack does.
+async fn failure(run: &Run) -> Result<()> {
+    let mut check = interval(CHECK);
+    loop {
+        check.tick().await;
+        run.stack.check()?;
     }
 }
 

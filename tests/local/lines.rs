@@ -47,6 +47,7 @@ pub(crate) fn batch(delivery: &Delivery<'_>) -> String {
             summary["received"], summary["stored"], summary["duplicates"], summary["rejected"]
         ),
         Delivery::Failed(error) => format!("{now}batch  failed and comes again: {error:#}"),
+        Delivery::Trouble(error) => format!("{now}Kafka  {error}"),
     }
 }
 

@@ -6,7 +6,7 @@ mod lines;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Parser;
 use jiff::SignedDuration;
 use local_stack::{
@@ -65,11 +65,16 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let counted = arguments.probes.is_some();
     let result = runtime.block_on(async {
         tokio::select! {
             result = run(arguments) => result,
             // Everything is a child that stops when it is dropped, or at the latest when we are gone.
-            name = stopped() => { eprintln!("stopping ({name})"); Ok(()) }
+            why = stopped() => {
+                eprintln!("stopping: {why}");
+                // Without its answer, a counted run has not done what it was asked for.
+                if counted { Err(anyhow!("stopped before every record was counted")) } else { Ok(()) }
+            }
         }
     });
     // What is still starting is not waited for.

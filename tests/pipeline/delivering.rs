@@ -32,6 +32,7 @@ pub(crate) fn deliver(
             let delivery = match delivery {
                 Delivery::Done(answer) => Ok(answer.clone()),
                 Delivery::Failed(error) => Err(error.to_string()),
+                Delivery::Trouble(error) => panic!("{error}"),
             };
             sender.send(delivery).unwrap_or_default();
         };
@@ -100,8 +101,8 @@ async fn batches_keep_to_their_size_and_what_was_flushed_does_not_come_again() {
     assert_eq!(deliveries.recv().await.unwrap().unwrap()["received"], 1);
     source.abort();
 
-    // A batch of bytes: each record alone is more than one byte.
-    let config = EventSourceConfig { batch_bytes: 1, group: "bytes".to_owned(), ..source_of(&place) };
+    // Two records of about 900 bytes each are more than 1,500.
+    let config = EventSourceConfig { batch_bytes: 1_500, group: "bytes".to_owned(), ..source_of(&place) };
     let (source, mut deliveries) = deliver(config, functions.client());
     for _ in 0..26 {
         let answer = deliveries.recv().await.unwrap().unwrap();

@@ -1,5 +1,7 @@
 //! Kafka's batches to Postgres: every record ends as one row, whatever comes with it and however often it comes.
 
+use std::hash::{DefaultHasher, Hasher as _};
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use flush::{FlushError, run};
 use futures::future::join_all;
@@ -97,6 +99,18 @@ async fn bad_records_are_kept_whole_once_and_stop_nobody() {
     assert!(rejects[1].get::<_, &str>("reason").contains("tombstone"));
 }
 
+/// Letters and digits in no order that an index could compress.
+fn noise(length: usize) -> String {
+    let mut hasher = DefaultHasher::new();
+    let bytes: Vec<_> = (0..length)
+        .map(|number| {
+            hasher.write_usize(number);
+            hasher.finish().to_be_bytes()[0]
+        })
+        .collect();
+    BASE64_STANDARD.encode(bytes)[..length].to_owned()
+}
+
 #[tokio::test]
 async fn whatever_decodes_can_be_stored() {
     let place = Place::new("flushing_extremes").await;
@@ -106,17 +120,23 @@ async fn whatever_decodes_can_be_stored() {
         record[field] = value;
         record
     };
+    // As long as they may be.
+    let mut incompressible = with("url", json!(noise(2_048)));
+    incompressible["monitor"] = json!(noise(255));
+    let mut no_request = with("response_time_ms", json!(null));
+    no_request["http_status_code"] = json!(null);
     let values = [
         with("timestamp", json!("0001-01-01T00:00:00Z")),
         with("timestamp", json!("9999-12-30T22:00:00.999999Z")),
         with("timestamp", json!("1969-12-31T23:59:59.999999Z")),
         with("certificate_expires_at", json!("9999-12-30T00:00:00Z")),
         with("response_time_ms", json!(2_147_483.647)),
-        with("response_time_ms", json!(null)),
+        no_request,
         with("http_status_code", json!(999)),
         with("attempt", json!(32_767)),
         with("url", json!(format!("https://a.test/{}", "é".repeat(1_000)))),
-        with("monitor", json!("m".repeat(2_048))),
+        with("monitor", json!("m".repeat(255))),
+        incompressible.clone(),
         with("location", json!("'; drop table probes; --")),
         with("error", json!({"kind": "tls", "message": "\u{1}\t\\x00\u{10ffff}".repeat(1_000)})),
         // These do not decode, and must not get as far as the table either.
@@ -132,7 +152,7 @@ async fn whatever_decodes_can_be_stored() {
     let client = place.client().await;
     let reasons = client.query("select reason from rejects order by \"offset\"", &[]).await.unwrap();
     let reasons: Vec<&str> = reasons.iter().map(|row| row.get(0)).collect();
-    assert_eq!((summary.stored, summary.rejected), (12, 5), "{reasons:#?}");
+    assert_eq!((summary.stored, summary.rejected), (13, 5), "{reasons:#?}");
     let year_1 = "select count(*) from probes where probed_at = '0001-01-01T00:00:00Z'";
     assert_eq!(place.count(year_1).await, 1);
     let before_1970 = "select count(*) from probes where probed_at = '1969-12-31T23:59:59.999999Z'";
@@ -143,7 +163,7 @@ async fn whatever_decodes_can_be_stored() {
 async fn a_record_is_stored_in_every_detail_both_ways_in() {
     let place = Place::new("flushing_details").await;
     let flush = place.flush();
-    let full = event("record.json");
+    let full: Value = serde_json::from_str(include_str!("../../shared/fixtures/record.json")).unwrap();
     let stored = "select concat_ws(' ', url, monitor, probed_at at time zone 'UTC', scheduled_at at time zone 'UTC', \
                   certificate_expires_at at time zone 'UTC', response_time_us, dns_us, connect_us, tls_us, \
                   first_byte_us, download_us, http_status_code, attempt, outcome, error_kind, location, error_message) \
@@ -215,12 +235,12 @@ async fn a_warm_invocation_opens_no_connection_and_migrates_nothing() {
                     and application_name = 'website-monitor' and backend_start < now()";
     assert_eq!(place.count(sessions).await, 1);
     // Were the schema looked at again, this would bring an error.
-    place.client().await.batch_execute("drop table schema_migrations").await.unwrap();
+    place.client().await.batch_execute("drop table website_monitor_migrations").await.unwrap();
 
     run(&flush, batch(1, &[record("https://a.test", 1)])).await.unwrap();
 
     assert_eq!(place.count(sessions).await, 1);
-    assert_eq!(place.count("select count(*) from pg_tables where tablename = 'schema_migrations'").await, 0);
+    assert_eq!(place.count("select count(*) from pg_tables where tablename = 'website_monitor_migrations'").await, 0);
 }
 
 #[tokio::test]
@@ -230,22 +250,51 @@ async fn a_database_that_is_down_fails_the_batch() {
     let variables = lookup(vec![("WM_DB_CONNECTION_STRING", nowhere)]);
     let flush = flush::Flush::new(flush::FlushConfig::from_env(&variables).unwrap().database);
 
-    let error = run(&flush, event("kafka-msk.json")).await.unwrap_err();
-    assert!(error.to_string().contains("cannot connect to the database"), "{error}");
+    let error = run(&flush, event("kafka-msk.json")).await.unwrap_err().to_string();
+    assert!(error.contains("cannot connect to the database") && error.contains("refused"), "{error}");
 
-    // Half a batch is no batch: what the database refuses on the way leaves nothing behind.
+    // Half a batch is no batch: what goes wrong on the way leaves nothing behind.
     let flush = place.flush();
     run(&flush, batch(0, &[record("https://a.test", 0)])).await.unwrap();
     let client = place.client().await;
-    client.batch_execute("alter table probes add constraint no_b check (location <> 'b')").await.unwrap();
-    let mut refused = record("https://a.test", 2);
-    refused["location"] = json!("b");
-    let values = [record("https://a.test", 1), refused, json!("not json")];
-    assert!(matches!(run(&flush, batch(1, &values)).await, Err(FlushError::Database(_))));
+    client.batch_execute("alter table rejects rename to away").await.unwrap();
+    let values = [record("https://a.test", 1), json!("not json")];
+    let error = run(&flush, batch(1, &values)).await.unwrap_err().to_string();
+    assert!(error.contains("relation \"rejects\" does not exist"), "{error}");
     assert_eq!(place.count("select count(*) from probes").await, 1);
-    assert_eq!(place.count("select count(*) from rejects").await, 0);
 
-    client.batch_execute("alter table probes drop constraint no_b").await.unwrap();
+    client.batch_execute("alter table away rename to rejects").await.unwrap();
     let summary = run(&flush, batch(1, &values)).await.unwrap();
-    assert_eq!((summary.stored, summary.rejected), (2, 1));
+    assert_eq!((summary.stored, summary.rejected), (1, 1));
+}
+
+#[tokio::test]
+async fn what_the_schema_refuses_is_set_apart_with_the_databases_words() {
+    let place = Place::new("flushing_refused").await;
+    let flush = place.flush();
+    run(&flush, batch(0, &[record("https://a.test", 0)])).await.unwrap();
+    let constraints = "alter table probes add constraint no_mars check (location <> 'mars');
+                       alter table targets add constraint no_venus check (url <> 'https://venus.test')";
+    place.client().await.batch_execute(constraints).await.unwrap();
+    let mut values: Vec<_> = (0..50).map(|second| record("https://a.test", second)).collect();
+    for refused in [7, 8, 49] {
+        values[refused]["location"] = json!("mars");
+    }
+    values.push(record("https://venus.test", 50));
+    values.push(record("https://b.test", 51));
+
+    // The first is there already, so both reasons to refuse the batch are at work.
+    for (stored, duplicates) in [(47, 1), (0, 48)] {
+        let summary = run(&flush, batch(0, &values)).await.unwrap();
+        assert_eq!((summary.received, summary.stored, summary.duplicates), (52, stored, duplicates));
+        assert_eq!(summary.rejected, 4);
+    }
+
+    let query = "select \"offset\", reason, value from rejects order by \"offset\"";
+    let rejects = place.client().await.query(query, &[]).await.unwrap();
+    let offsets: Vec<i64> = rejects.iter().map(|row| row.get(0)).collect();
+    assert_eq!(offsets, [7, 8, 49, 50]);
+    assert!(rejects[0].get::<_, &str>(1).contains("no_mars"), "{rejects:?}");
+    assert!(rejects[3].get::<_, &str>(1).contains("no_venus"), "{rejects:?}");
+    assert_eq!(serde_json::from_slice::<Value>(rejects[3].get(2)).unwrap(), values[50]);
 }

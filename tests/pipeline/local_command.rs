@@ -3,8 +3,9 @@
 use std::{
     collections::HashSet,
     io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex},
 };
 
 use local_stack::website::Website;
@@ -24,10 +25,9 @@ fn local(directory: &Path) -> Command {
     assert!(program.is_file(), "{} is not there: cargo build --examples", program.display());
     let mut command = Command::new(program);
     command.arg("--directory").arg(directory);
-    for variable in
-        ["WM_URL", "WM_STREAM_BOOTSTRAP_SERVER", "WM_STREAM_TOPIC", "WM_STREAM_SSL", "WM_DB_CONNECTION_STRING"]
-    {
-        command.env_remove(variable);
+    // Nothing of the shell that runs the tests.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WM_")) {
+        command.env_remove(name);
     }
     command
 }
@@ -95,27 +95,27 @@ async fn mistakes_are_named_before_anything_starts() {
     assert!(!directory.exists());
 }
 
-/// A run of its own with everything, past its first batch; and all of its processes.
-async fn running(directory: PathBuf) -> (Child, HashSet<i32>) {
-    let mut command = local(&directory);
-    let start = move || {
-        let mut child =
-            command.args(["--interval", "200ms"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        // The records of the run before may come before the first tick.
-        for expected in [" published in ", " stored"] {
-            assert!(lines.any(|line| line.contains(expected)), "it ended before it said{expected}");
+/// A run of its own with everything, past its first tick and batch; and all of its processes.
+async fn running(directory: &Path, arguments: &[&str]) -> (Child, HashSet<i32>) {
+    let mut command = local(directory);
+    command.args(["--interval", "200ms"]).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let said = Arc::new(Mutex::new(String::new()));
+    let listener = Arc::clone(&said);
+    // To its end: a program whose terminal closes ends of that.
+    std::thread::spawn(move || {
+        for line in stderr.lines().map_while(Result::ok) {
+            listener.lock().unwrap().push_str(&line);
         }
-        // Its terminal stays open, so that it does not end of that.
-        std::thread::spawn(move || lines.for_each(drop));
-        child
-    };
-    let child = tokio::task::spawn_blocking(start).await.unwrap();
+    });
+    let has_said = |text| said.lock().unwrap().contains(text);
+    until("a tick and a batch", async || has_said(" published in ") && has_said(" stored, ")).await;
     let processes = descendants(i32::try_from(child.id()).unwrap());
     (child, processes)
 }
 
-/// Every process below this one: number and state, from `ps`.
+/// Every process of this machine: its number, its parent's, and its state, from `ps`.
 fn processes() -> Vec<(i32, i32, String)> {
     let output = Command::new("ps").args(["-axo", "pid=,ppid=,state="]).output().unwrap();
     let line = |line: &str| {
@@ -147,8 +147,8 @@ fn alive(pids: &HashSet<i32>) -> Vec<i32> {
 #[tokio::test]
 async fn however_it_ends_no_process_is_left_and_the_data_stays_until_it_is_thrown_away() {
     let directory = directory("local_ended");
-    for signal in [Signal::SIGKILL, Signal::SIGINT] {
-        let (mut child, pids) = running(directory.clone()).await;
+    for (signal, arguments) in [(Signal::SIGKILL, &["--fresh"][..]), (Signal::SIGINT, &[])] {
+        let (mut child, pids) = running(&directory, arguments).await;
         // Postgres with its workers, Kafka, the emulator, three functions, and who watches over them.
         assert!(pids.len() > 10, "{pids:?}");
 
@@ -168,8 +168,8 @@ async fn however_it_ends_no_process_is_left_and_the_data_stays_until_it_is_throw
         let report: StatsReport = serde_json::from_slice(&output.stdout).unwrap();
         report.stats.iter().map(|stats| stats.probes).sum::<i64>()
     };
-    let urls = ["http://127.0.0.1:1/"];
-    assert_eq!(probes(&urls).await, 1);
-    assert_eq!(probes(&urls).await, 2);
-    assert_eq!(probes(&["--fresh", urls[0]]).await, 1);
+    let url = "http://127.0.0.1:1/";
+    let before = probes(&[url]).await;
+    assert_eq!(probes(&[url]).await, before + 1);
+    assert_eq!(probes(&["--fresh", url]).await, 1);
 }

@@ -15,18 +15,18 @@ async fn instances_that_start_at_once_make_the_schema_once() {
     assert!(runs.iter().all(Result::is_ok), "{runs:?}");
     let files = std::fs::read_dir(workspace().join("shared/migrations")).unwrap().flatten();
     let numbered = files.filter(|file| file.file_name().to_string_lossy().starts_with('0')).count();
-    assert_eq!(place.count("select count(*) from schema_migrations").await, i64::try_from(numbered).unwrap());
+    assert_eq!(place.count("select count(*) from website_monitor_migrations").await, i64::try_from(numbered).unwrap());
 }
 
 #[tokio::test]
 async fn a_database_that_is_newer_is_left_as_it_is() {
     let place = Place::new("migrating_newer").await;
     migrations::run(&mut place.client().await).await.unwrap();
-    place.client().await.batch_execute("insert into schema_migrations (version) values (9999)").await.unwrap();
+    place.client().await.batch_execute("insert into website_monitor_migrations (version) values (9999)").await.unwrap();
 
     migrations::run(&mut place.client().await).await.unwrap();
 
-    assert_eq!(place.count("select count(*) from schema_migrations where version = 9999").await, 1);
+    assert_eq!(place.count("select count(*) from website_monitor_migrations where version = 9999").await, 1);
 }
 
 #[tokio::test]

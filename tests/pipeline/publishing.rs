@@ -8,7 +8,10 @@ use rdkafka::{
     Message as _,
     consumer::{Consumer as _, StreamConsumer},
 };
-use shared::{Record, record::Outcome};
+use shared::{
+    Record,
+    record::{FailureKind, Outcome},
+};
 
 use crate::support::{Place, free_port};
 
@@ -78,12 +81,27 @@ async fn records_that_kafka_does_not_acknowledge_fail_the_invocation_with_their_
     let error = run(&probe, tick(&[website.url("/fast"), website.url("/slow/1")]), Duration::from_secs(1)).await;
 
     match error.unwrap_err() {
-        ProbeError::Unacknowledged { records, unacknowledged, reason } => {
-            assert_eq!((records, unacknowledged), (2, 2));
+        ProbeError::Incomplete { urls, unacknowledged, unprobed, reason } => {
+            assert_eq!((urls, unacknowledged, unprobed), (2, 2, 0));
             assert!(reason.contains("no time left after 1000 ms"), "{reason}");
         }
         other => panic!("{other}"),
     }
+}
+
+#[tokio::test]
+async fn when_time_runs_out_what_was_begun_is_a_record_and_what_was_not_is_counted() {
+    let website = Website::start(0).await.unwrap();
+    let place = Place::new("publishing_no_time").await;
+    let probe = place.probe(&[("WM_PROBE_CONCURRENCY", "1")]);
+    run(&probe, tick(&[website.url("/fast")]), BUDGET).await.unwrap();
+
+    let urls = [website.url("/hang"), website.url("/hang/2"), website.url("/hang/3")];
+    let error = run(&probe, tick(&urls), Duration::from_secs(2)).await.unwrap_err();
+
+    assert!(matches!(error, ProbeError::Incomplete { urls: 3, unacknowledged: 0, unprobed: 2, .. }), "{error}");
+    let records = consume(&place, 2).await;
+    assert_eq!(records[&urls[0]].error.as_ref().unwrap().kind, FailureKind::Timeout);
 }
 
 #[tokio::test]
@@ -94,7 +112,7 @@ async fn a_topic_that_does_not_exist_fails_the_invocation() {
 
     let error = run(&probe, tick(&[website.url("/fast")]), BUDGET).await.unwrap_err().to_string();
 
-    assert!(error.contains("1 of 1 records were not acknowledged"), "{error}");
+    assert!(error.contains("of 1 URLs, 1 have a record") && error.contains("Unknown topic"), "{error}");
 }
 
 #[tokio::test]

@@ -10,7 +10,12 @@ use shared::{
     timestamp,
 };
 
+use tokio::{io::AsyncReadExt as _, net::TcpListener};
+
 use crate::support::{free_port, lookup};
+
+/// More time than any request here takes.
+const ENOUGH: Duration = Duration::from_secs(60);
 
 fn requester(timeout_ms: u32) -> Requester {
     let variables = lookup(vec![
@@ -24,7 +29,7 @@ fn requester(timeout_ms: u32) -> Requester {
 }
 
 async fn request(url: &str) -> Record {
-    requester(5_000).request(url, None).await
+    requester(5_000).request(url, None, ENOUGH).await
 }
 
 fn kind(record: &Record) -> Option<FailureKind> {
@@ -36,7 +41,7 @@ async fn a_page_that_answers_is_up_and_takes_as_long_as_it_takes() {
     let website = Website::start(0).await.unwrap();
     let before = timestamp::now();
 
-    let record = requester(5_000).request(&website.url("/slow/150"), Some(before)).await;
+    let record = requester(5_000).request(&website.url("/slow/150"), Some(before), ENOUGH).await;
 
     assert_eq!((record.outcome(), record.http_status_code, kind(&record)), (Outcome::Up, Some(200), None));
     assert!(record.response_time_ms.unwrap().as_micros() >= 150_000, "{record:?}");
@@ -62,10 +67,20 @@ async fn each_way_to_fail_is_a_record_with_its_kind_and_no_status() {
     let website = Website::start(0).await.unwrap();
     let https = website.url("/fast").replace("http://", "https://");
     let refused = format!("http://127.0.0.1:{}/", free_port());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hangs_up = format!("https://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        // Takes the greeting and says nothing.
+        let (mut connection, _) = listener.accept().await.unwrap();
+        connection.read_buf(&mut Vec::with_capacity(64 << 10)).await.unwrap();
+    });
     let cases = [
         (refused.as_str(), FailureKind::Connect, "refused"),
-        ("http://nonexistent.invalid/", FailureKind::Dns, ""),
+        // A label longer than names may have: no name server is asked.
+        (&format!("http://{}.invalid/", "x".repeat(64)), FailureKind::Dns, ""),
         (https.as_str(), FailureKind::Tls, ""),
+        (hangs_up.as_str(), FailureKind::Tls, "eof"),
+        (&website.url("/elsewhere"), FailureKind::Redirect, ""),
         (&website.url("/redirect"), FailureKind::Redirect, "too many redirects"),
         (&website.url("/garbage"), FailureKind::Protocol, ""),
         (&website.url("/close"), FailureKind::Protocol, ""),
@@ -86,11 +101,20 @@ async fn each_way_to_fail_is_a_record_with_its_kind_and_no_status() {
 async fn a_page_that_hangs_is_given_up_after_the_timeout() {
     let website = Website::start(0).await.unwrap();
 
-    let record = requester(200).request(&website.url("/hang"), None).await;
+    let record = requester(200).request(&website.url("/hang"), None, ENOUGH).await;
 
     assert_eq!(kind(&record), Some(FailureKind::Timeout));
     assert_eq!(record.error.as_ref().unwrap().message, "not finished within 200 ms");
     assert!(record.response_time_ms.unwrap().as_micros() >= 200_000, "{record:?}");
+}
+
+#[tokio::test]
+async fn a_request_has_no_more_time_than_its_invocation() {
+    let website = Website::start(0).await.unwrap();
+
+    let record = requester(60_000).request(&website.url("/hang"), None, Duration::from_millis(200)).await;
+
+    assert_eq!(record.error.unwrap().message, "not finished within 200 ms");
 }
 
 #[tokio::test]
@@ -107,7 +131,7 @@ async fn each_probe_makes_a_connection_of_its_own() {
     let website = Website::start(0).await.unwrap();
     let requester = requester(5_000);
     for _ in 0..3 {
-        requester.request(&website.url("/fast"), None).await;
+        requester.request(&website.url("/fast"), None, ENOUGH).await;
     }
 
     assert_eq!(website.connections(), 3);

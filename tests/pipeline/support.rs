@@ -31,13 +31,8 @@ fn services() -> &'static Services {
     SERVICES.get_or_init(|| {
         let directory = directory("services");
         thread::scope(|scope| {
-            let postgres = scope.spawn(|| {
-                let directory = directory.join("postgres");
-                Postgres::remove(&directory).unwrap();
-                Postgres::start(&directory).unwrap()
-            });
-            let _ = fs::remove_dir_all(directory.join("kafka"));
-            let kafka = Kafka::start(&directory.join("kafka")).unwrap();
+            let postgres = scope.spawn(|| Postgres::start(&directory.join("postgres"), true).unwrap());
+            let kafka = Kafka::start(&directory.join("kafka"), true).unwrap();
             Services { postgres: postgres.join().unwrap(), kafka }
         })
     })
@@ -107,10 +102,11 @@ impl Place {
     pub(crate) async fn functions(&self, more: &[(&'static str, String)]) -> Functions {
         let mut variables = self.variables();
         variables.extend(more.iter().cloned());
-        let log = directory(&self.name).join("functions.log");
+        let address = loopback();
+        let log = directory(&self.name).join(format!("functions-{}.log", address.port()));
         let start = move || {
             functions::build().unwrap();
-            Functions::start(loopback(), &variables, &log).unwrap()
+            Functions::start(address, &variables, &log).unwrap()
         };
         tokio::task::spawn_blocking(start).await.unwrap()
     }

@@ -7,8 +7,10 @@ use anyhow::Result;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rdkafka::{
     Message, Offset, Timestamp, TopicPartitionList,
-    consumer::{CommitMode, Consumer as _, StreamConsumer},
-    message::{BorrowedMessage, Headers as _, OwnedMessage},
+    consumer::{BaseConsumer, CommitMode, Consumer as _, StreamConsumer},
+    error::KafkaError,
+    message::{Headers as _, OwnedMessage},
+    metadata::MetadataTopic,
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -17,6 +19,11 @@ use crate::{functions::FunctionsClient, kafka::Stream};
 
 /// How long to wait before a failed batch is delivered again, at first and at most.
 const RETRY_DELAY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+/// How long Kafka may take to say how far it is.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// What the event says of a record beside its key and value, at most.
+const ENVELOPE_BYTES: usize = 500;
 
 /// The settings of the trigger, with the limits that Lambda has.
 #[derive(Debug, Clone)]
@@ -29,7 +36,7 @@ pub struct EventSourceConfig {
     pub group: String,
     /// Records in a batch, at most.
     pub batch_size: usize,
-    /// Bytes of keys and values in a batch, at most: Lambda takes 6 MB of JSON, base64 makes 4 bytes of 3.
+    /// Bytes of a batch as JSON, at most; a record that is larger by itself is a batch of its own.
     pub batch_bytes: usize,
     /// How long to gather a batch, from its first record on.
     pub batching_window: Duration,
@@ -41,6 +48,8 @@ pub enum Delivery<'batch> {
     Done(&'batch Value),
     /// Flush failed; the batch comes again.
     Failed(&'batch anyhow::Error),
+    /// Kafka is in trouble; its client tries again by itself.
+    Trouble(&'batch KafkaError),
 }
 
 impl EventSourceConfig {
@@ -52,7 +61,7 @@ impl EventSourceConfig {
             topic: topic.to_owned(),
             group: group.to_owned(),
             batch_size: 10_000,
-            batch_bytes: 4_400_000,
+            batch_bytes: 6_000_000,
             batching_window: Duration::from_millis(500),
         }
     }
@@ -82,8 +91,9 @@ pub async fn run(
         .set("max.poll.interval.ms", "86400000")
         .create()?;
     consumer.subscribe(&[&config.topic])?;
+    let mut held = None;
     loop {
-        let batch = gather(&consumer, config).await?;
+        let batch = gather(&consumer, config, &mut held, &mut observe).await?;
         let event = lambda_event(&config.stream.bootstrap_server, &batch);
         let mut delay = RETRY_DELAY.0;
         loop {
@@ -101,23 +111,74 @@ pub async fn run(
     }
 }
 
-/// The next batch: up to its size, its bytes, or the end of its window.
-async fn gather(consumer: &StreamConsumer, config: &EventSourceConfig) -> Result<Vec<OwnedMessage>> {
-    let first = consumer.recv().await?;
+/// The next batch: up to its size, its bytes, or the end of its window. The record that would be one too many is `held`
+/// for the batch after.
+async fn gather(
+    consumer: &StreamConsumer,
+    config: &EventSourceConfig,
+    held: &mut Option<OwnedMessage>,
+    observe: &mut impl FnMut(Delivery<'_>),
+) -> Result<Vec<OwnedMessage>> {
+    let first = match held.take() {
+        Some(message) => message,
+        None => receive(consumer, observe).await?,
+    };
     let deadline = Instant::now() + config.batching_window;
     let mut bytes = size(&first);
-    let mut batch = vec![first.detach()];
-    while batch.len() < config.batch_size && bytes < config.batch_bytes {
-        let Ok(message) = timeout_at(deadline, consumer.recv()).await else { break };
+    let mut batch = vec![first];
+    while batch.len() < config.batch_size {
+        let Ok(message) = timeout_at(deadline, receive(consumer, observe)).await else { break };
         let message = message?;
         bytes += size(&message);
-        batch.push(message.detach());
+        if bytes > config.batch_bytes {
+            *held = Some(message);
+            break;
+        }
+        batch.push(message);
     }
     Ok(batch)
 }
 
-fn size(message: &BorrowedMessage<'_>) -> usize {
-    message.key_len() + message.payload_len()
+/// The next record. Brokers that are away come back, or the consumer says that it is at its end.
+async fn receive(consumer: &StreamConsumer, observe: &mut impl FnMut(Delivery<'_>)) -> Result<OwnedMessage> {
+    loop {
+        match consumer.recv().await {
+            Ok(message) => return Ok(message.detach()),
+            Err(error @ KafkaError::MessageConsumptionFatal(_)) => return Err(error.into()),
+            Err(error) => observe(Delivery::Trouble(&error)),
+        }
+    }
+}
+
+/// The bytes of a record in the event, where base64 makes four of three.
+fn size(message: &OwnedMessage) -> usize {
+    let base64 = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len).div_ceil(3) * 4;
+    ENVELOPE_BYTES + base64(message.key()) + base64(message.payload())
+}
+
+/// Whether the group has committed all that is in the topic. Blocks.
+///
+/// # Errors
+/// Kafka cannot be asked.
+pub fn is_drained(config: &EventSourceConfig) -> Result<bool> {
+    let consumer: BaseConsumer = config.stream.client_config().set("group.id", &config.group).create()?;
+    let metadata = consumer.fetch_metadata(Some(&config.topic), ASK_TIMEOUT)?;
+    let partitions = metadata.topics().first().map(MetadataTopic::partitions).unwrap_or_default();
+    let mut asked = TopicPartitionList::new();
+    for partition in partitions {
+        asked.add_partition(&config.topic, partition.id());
+    }
+    for committed in consumer.committed_offsets(asked, ASK_TIMEOUT)?.elements() {
+        let (low, high) = consumer.fetch_watermarks(&config.topic, committed.partition(), ASK_TIMEOUT)?;
+        let next = match committed.offset() {
+            Offset::Offset(next) => next,
+            _ => low,
+        };
+        if next < high {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The offsets to commit: one behind the last record of each partition.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use stats::response::StatsReport;
 
 use crate::{
-    service::{self, Service, StopSignal},
+    service::{self, Log, Service, StopSignal},
     tools, workspace,
 };
 
@@ -58,10 +58,21 @@ impl Functions {
         watch.current_dir(workspace());
         as_from_a_shell(&mut watch);
         watch.envs(environment.iter().map(|(name, value)| (name, value)));
-        let mut service = Service::start("cargo lambda watch", &watch, StopSignal::Term, None, log)?;
-        service.wait_until(START_TIMEOUT, || TcpStream::connect(address).is_ok())?;
+        let log = Log::lock("cargo lambda watch", log)?;
+        let service = Service::start("cargo lambda watch", &watch, StopSignal::Term, None, log)?;
+        // Its own word, since somebody else may listen there.
+        let ready = || service.has_said("starting Runtime server") && TcpStream::connect(address).is_ok();
+        service.wait_until(START_TIMEOUT, ready)?;
         let http = Client::builder().timeout(INVOKE_TIMEOUT).no_proxy().build()?;
         Ok(Self { client: FunctionsClient { http, address }, service })
+    }
+
+    /// Whether the emulator still runs.
+    ///
+    /// # Errors
+    /// It ended; with the end of its log.
+    pub fn check(&self) -> Result<()> {
+        self.service.check()
     }
 
     /// What invokes them.

@@ -14,7 +14,7 @@ use rdkafka::{
 
 use crate::{
     free_port,
-    service::{self, Service, StopSignal},
+    service::{self, Log, Service, StopSignal},
     tools,
 };
 
@@ -36,17 +36,21 @@ const JVM_OPTIONS: [&str; 5] = [
 /// A running broker on a port of 127.0.0.1.
 pub struct Kafka {
     bootstrap_server: String,
-    _service: Service,
+    service: Service,
 }
 
 impl Kafka {
-    /// Starts a broker whose data and log are in `directory`, made if it is not there.
+    /// Starts a broker whose data are in `directory`, and its log beside it. `fresh` throws away what is there.
     ///
     /// # Errors
-    /// Java or the jars are missing, or the broker does not start; with its log.
-    pub fn start(directory: &Path) -> Result<Self> {
+    /// Java or the jars are missing, another run uses the data, or the broker does not start; with its log.
+    pub fn start(directory: &Path, fresh: bool) -> Result<Self> {
         let java = tools::java()?;
         let class_path = format!("{}/*", tools::kafka_jars()?.display());
+        let log = Log::lock("Kafka", &directory.with_extension("log"))?;
+        if fresh && directory.exists() {
+            fs::remove_dir_all(directory).with_context(|| format!("cannot remove {}", directory.display()))?;
+        }
         fs::create_dir_all(directory)?;
         let (port, controller_port) = (free_port()?, free_port()?);
         let settings = directory.join("server.properties");
@@ -63,7 +67,7 @@ impl Kafka {
         }
         let mut broker = program("kafka.Kafka");
         broker.arg(&settings);
-        let mut service = Service::start("Kafka", &broker, StopSignal::Term, None, &directory.join("kafka.log"))?;
+        let service = Service::start("Kafka", &broker, StopSignal::Term, None, log)?;
         let bootstrap_server = format!("127.0.0.1:{port}");
         let client: BaseConsumer = ClientConfig::new().set("bootstrap.servers", &bootstrap_server).create()?;
         // Not an open port but an answer that names a broker.
@@ -72,7 +76,15 @@ impl Kafka {
             metadata.is_ok_and(|metadata| !metadata.brokers().is_empty())
         };
         service.wait_until(START_TIMEOUT, answers)?;
-        Ok(Self { bootstrap_server, _service: service })
+        Ok(Self { bootstrap_server, service })
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// It ended; with the end of its log.
+    pub fn check(&self) -> Result<()> {
+        self.service.check()
     }
 
     /// How clients connect.

@@ -33,16 +33,16 @@ pub fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// The loopback address that `cargo lambda invoke` calls when it is not told another: `::1`, or 127.0.0.1 on a machine
-/// without IPv6; with the port 9000 that it expects, or a free one where that is taken.
+/// The loopback address that `cargo lambda invoke` calls when it is not told another, `::1`, or 127.0.0.1 on a machine
+/// without IPv6; with `port`, or a free one where that is taken.
 ///
 /// # Errors
 /// The system has no port left.
-pub fn invoke_address() -> std::io::Result<SocketAddr> {
+pub fn invoke_address(port: u16) -> std::io::Result<SocketAddr> {
     let ip = match TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) {
         Ok(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
         Err(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
     };
-    let listener = TcpListener::bind((ip, 9000)).or_else(|_| TcpListener::bind((ip, 0)))?;
+    let listener = TcpListener::bind((ip, port)).or_else(|_| TcpListener::bind((ip, 0)))?;
     listener.local_addr()
 }

@@ -2,19 +2,19 @@
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use nix::unistd::{User, geteuid};
 use tokio_postgres::NoTls;
 
 use crate::{
     free_port,
-    service::{self, Service, StopSignal, UserId},
+    service::{self, Log, Service, StopSignal, UserId},
     tools,
 };
 
@@ -24,18 +24,23 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// A running server on a port of 127.0.0.1, which trusts whoever connects to it from this machine.
 pub struct Postgres {
     port: u16,
-    _service: Service,
+    service: Service,
 }
 
 impl Postgres {
-    /// Starts a server whose data and log are in `directory`, made if it is not there.
+    /// Starts a server whose data are in `directory`, and its log beside it. `fresh` throws away what is there.
     ///
     /// # Errors
-    /// The server programs are missing, or the server does not start; with its log.
-    pub fn start(directory: &Path) -> Result<Self> {
+    /// The server programs are missing, another run uses the data, or the server does not start; with its log.
+    pub fn start(directory: &Path, fresh: bool) -> Result<Self> {
         let binaries = tools::postgres_binaries()?;
+        let log = Log::lock("Postgres", &directory.with_extension("log"))?;
         let user = server_user()?;
         let directory = &reachable(directory, user)?;
+        if fresh {
+            let _ = fs::remove_dir_all(directory.join("data.partial"));
+            remove(&directory.join("data"))?;
+        }
         let data = directory.join("data");
         if !data.is_dir() {
             // Made under another name first, so that one that was cut off is not taken for whole.
@@ -54,28 +59,19 @@ impl Postgres {
             server.args(["-c", setting]);
         }
         server.current_dir(directory);
-        let log = directory.join("postgres.log");
-        let mut service = Service::start("Postgres", &server, StopSignal::Int, user, &log)?;
+        let service = Service::start("Postgres", &server, StopSignal::Int, user, log)?;
         let mut is_ready = Command::new(binaries.join("pg_isready"));
         is_ready.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
         service.wait_until(START_TIMEOUT, || is_ready.status().is_ok_and(|status| status.success()))?;
-        Ok(Self { port, _service: service })
+        Ok(Self { port, service })
     }
 
-    /// Removes what [`Postgres::start`] keeps in `directory`.
+    /// Whether it still runs.
     ///
     /// # Errors
-    /// It cannot be removed.
-    pub fn remove(directory: &Path) -> Result<()> {
-        if !directory.exists() {
-            return Ok(());
-        }
-        for directory in [reachable(directory, server_user()?)?, directory.to_path_buf()] {
-            if directory.exists() {
-                fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {}", directory.display()))?;
-            }
-        }
-        Ok(())
+    /// It ended; with the end of its log.
+    pub fn check(&self) -> Result<()> {
+        self.service.check()
     }
 
     /// The connection string of a database on this server.
@@ -125,8 +121,22 @@ fn reachable(directory: &Path, user: Option<UserId>) -> Result<PathBuf> {
         fs::create_dir_all(&elsewhere)?;
         elsewhere
     };
-    if fs::metadata(&directory)?.uid() != uid {
-        chown(&directory, Some(uid), Some(gid))?;
+    // A directory for temporary files is open to everyone: what somebody else put there is not ours to hand over.
+    let metadata = fs::symlink_metadata(&directory)?;
+    if !metadata.is_dir() || ![0, uid].contains(&metadata.uid()) {
+        bail!("{} belongs to somebody else: remove it", directory.display());
+    }
+    if metadata.uid() != uid {
+        lchown(&directory, Some(uid), Some(gid))?;
     }
     Ok(directory)
+}
+
+fn remove(directory: &Path) -> Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", directory.display()))
+        }
+        _ => Ok(()),
+    }
 }

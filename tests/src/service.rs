@@ -5,11 +5,13 @@
 //! as anyone writes to it, so that a second run waits until the first one is gone.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
     io::{Read as _, Seek as _, SeekFrom},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -34,49 +36,101 @@ pub enum StopSignal {
 /// A user and a group, by number.
 pub type UserId = (u32, u32);
 
+/// A log file, locked: whoever holds this, or a process that writes to it, owns the service's data as well.
+pub struct Log {
+    path: PathBuf,
+    file: File,
+}
+
 /// A running child process.
 pub struct Service {
     name: &'static str,
-    supervisor: Child,
+    supervisor: Mutex<Child>,
     log: PathBuf,
+}
+
+impl Log {
+    /// Opens the log for a new run, once the processes of the run before are gone.
+    ///
+    /// # Errors
+    /// They are not within 20 s, or the file cannot be written.
+    pub fn lock(name: &str, path: &Path) -> Result<Self> {
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        }
+        let file = File::options().create(true).append(true).open(path);
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        let deadline = Instant::now() + PREDECESSOR_TIMEOUT;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(POLL),
+                Err(TryLockError::WouldBlock) => {
+                    bail!("{name} of another run is still writing {}: stop that run first", path.display());
+                }
+                Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the log"),
+            }
+        }
+        file.set_len(0)?;
+        Ok(Self { path: path.to_path_buf(), file })
+    }
 }
 
 impl Service {
     /// Starts `command` with its output in `log`, as another user where one is given.
     ///
     /// # Errors
-    /// The log is in use by a run that does not end, or the program cannot be started.
+    /// The program cannot be started.
     pub fn start(
         name: &'static str,
         command: &Command,
         stop: StopSignal,
         user: Option<UserId>,
-        log: &Path,
+        log: Log,
     ) -> Result<Self> {
-        let output = lock(name, log)?;
         let mut supervised = supervised(command, stop, user);
-        supervised.stdout(output.try_clone()?).stderr(output);
+        supervised.stdout(log.file.try_clone()?).stderr(log.file);
         let supervisor = supervised.spawn().with_context(|| format!("cannot start {name}"))?;
-        Ok(Self { name, supervisor, log: log.to_path_buf() })
+        Ok(Self { name, supervisor: Mutex::new(supervisor), log: log.path })
     }
 
     /// Waits until `ready` says so.
     ///
     /// # Errors
     /// The service ended, or was not ready in time; with the end of its log.
-    pub fn wait_until(&mut self, timeout: Duration, mut ready: impl FnMut() -> bool) -> Result<()> {
+    pub fn wait_until(&self, timeout: Duration, mut ready: impl FnMut() -> bool) -> Result<()> {
         let deadline = Instant::now() + timeout;
-        while !ready() {
-            if let Some(status) = self.supervisor.try_wait()? {
-                return Err(anyhow!("{} ended ({status})\n{}", self.name, self.log_tail()));
+        loop {
+            let ready = ready();
+            // Also when something answers: it may be somebody else's.
+            self.check()?;
+            if ready {
+                return Ok(());
             }
             if Instant::now() > deadline {
                 let seconds = timeout.as_secs();
                 return Err(anyhow!("{} was not ready within {seconds} s\n{}", self.name, self.log_tail()));
             }
-            std::thread::sleep(POLL);
+            thread::sleep(POLL);
         }
-        Ok(())
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// It ended; with the end of its log.
+    pub fn check(&self) -> Result<()> {
+        let mut supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner);
+        match supervisor.try_wait()? {
+            Some(status) => Err(anyhow!("{} ended ({status})\n{}", self.name, self.log_tail())),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether its log contains `text`.
+    #[must_use]
+    pub fn has_said(&self, text: &str) -> bool {
+        fs::read(&self.log).is_ok_and(|log| String::from_utf8_lossy(&log).contains(text))
     }
 
     /// The log and its last lines.
@@ -97,8 +151,10 @@ impl Service {
 impl Drop for Service {
     /// Asks the program to stop and waits until it has.
     fn drop(&mut self) {
-        drop(self.supervisor.stdin.take());
-        let _ = self.supervisor.wait();
+        let supervisor = self.supervisor.get_mut().unwrap_or_else(PoisonError::into_inner);
+        drop(supervisor.stdin.take());
+        // It ends by itself, at the latest when the supervisor loses its patience.
+        supervisor.wait().map(drop).unwrap_or_default();
     }
 }
 
@@ -143,26 +199,4 @@ fn supervised(command: &Command, stop: StopSignal, user: Option<UserId>) -> Comm
     }
     supervised.process_group(0).stdin(Stdio::piped());
     supervised
-}
-
-/// Opens the log for a new run, once the processes of the run before are gone.
-fn lock(name: &str, log: &Path) -> Result<File> {
-    if let Some(directory) = log.parent() {
-        std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    }
-    let file = File::options().create(true).append(true).open(log);
-    let file = file.with_context(|| format!("cannot write {}", log.display()))?;
-    let deadline = Instant::now() + PREDECESSOR_TIMEOUT;
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(POLL),
-            Err(TryLockError::WouldBlock) => {
-                bail!("{name} of another run is still writing {}: stop that run first", log.display());
-            }
-            Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the log"),
-        }
-    }
-    file.set_len(0)?;
-    Ok(file)
 }

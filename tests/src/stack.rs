@@ -20,6 +20,7 @@ use crate::{
     kafka::{Kafka, Stream, create_topic},
     postgres::Postgres,
     progress::Progress,
+    tools,
 };
 
 /// The topic where `WM_STREAM_TOPIC` names none.
@@ -59,7 +60,8 @@ pub struct Stack {
     pub stream: Stream,
     /// How to connect to Postgres.
     pub connection_string: String,
-    _services: (Option<Postgres>, Option<Kafka>),
+    postgres: Option<Postgres>,
+    kafka: Option<Kafka>,
 }
 
 impl StackConfig {
@@ -87,8 +89,11 @@ impl StackConfig {
             "WM_DB_CONNECTION_STRING" => Some(connection_string.clone().unwrap_or_else(|| "host=127.0.0.1".to_owned())),
             name => lookup(name),
         };
-        ProbeConfig::from_env(&planned)?;
-        let database = FlushConfig::from_env(&planned)?.database;
+        let (probe, flush) = (ProbeConfig::from_env(&planned), FlushConfig::from_env(&planned));
+        if let (Err(probe), Err(flush)) = (&probe, &flush) {
+            bail!("{probe}\n{flush}");
+        }
+        let (_, FlushConfig { database }) = (probe?, flush?);
         let config = Self {
             directory,
             fresh,
@@ -119,21 +124,17 @@ impl Stack {
     /// # Errors
     /// A program is missing, or a part does not start; with its log.
     pub fn start(config: &StackConfig, progress: &Progress) -> Result<Self> {
-        if config.fresh {
-            for part in ["postgres", "kafka"] {
-                Postgres::remove(&config.directory.join(part))?;
-            }
-        }
+        let (own_postgres, own_kafka) = (config.connection_string.is_none(), config.bootstrap_server.is_none());
+        tools::check(own_postgres, own_kafka)?;
         fs::create_dir_all(&config.directory).with_context(|| format!("cannot make {}", config.directory.display()))?;
         let (postgres, kafka) = thread::scope(|scope| {
             let postgres = scope.spawn(|| {
-                let ours = config.connection_string.is_none();
-                ours.then(|| progress.step("Postgres", || Postgres::start(&config.directory.join("postgres"))))
-                    .transpose()
+                let start = || Postgres::start(&config.directory.join("postgres"), config.fresh);
+                own_postgres.then(|| progress.step("Postgres", start)).transpose()
             });
             let kafka = scope.spawn(|| {
-                let ours = config.bootstrap_server.is_none();
-                ours.then(|| progress.step("Kafka", || Kafka::start(&config.directory.join("kafka")))).transpose()
+                let start = || Kafka::start(&config.directory.join("kafka"), config.fresh);
+                own_kafka.then(|| progress.step("Kafka", start)).transpose()
             });
             let built = progress.step("functions", functions::build);
             let panicked = |_| anyhow!("a part of the stack panicked while it started");
@@ -157,9 +158,12 @@ impl Stack {
             ("WM_DB_CONNECTION_STRING", connection_string.clone()),
         ];
         let functions = progress.step("cargo lambda watch", || {
-            Functions::start(invoke_address()?, &environment, &config.directory.join("functions.log"))
+            let log = config.directory.join("functions.log");
+            // Somebody else may take the port while we start.
+            Functions::start(invoke_address(9_000)?, &environment, &log)
+                .or_else(|_| Functions::start(invoke_address(0)?, &environment, &log))
         })?;
-        let stack = Self { functions, stream, connection_string, _services: (postgres, kafka) };
+        let stack = Self { functions, stream, connection_string, postgres, kafka };
         stack.write_env(config)?;
         Ok(stack)
     }
@@ -169,7 +173,7 @@ impl Stack {
     /// # Errors
     /// Postgres or Kafka refuses.
     pub async fn prepare(&self, config: &StackConfig, partitions: i32) -> Result<()> {
-        if let (Some(postgres), _) = &self._services {
+        if let Some(postgres) = &self.postgres {
             postgres.create_database(DATABASE).await?;
         }
         if let Some(database) = &config.database {
@@ -178,6 +182,16 @@ impl Stack {
         let made = create_topic(&self.stream, &config.topic, partitions).await;
         let variable = || format!("WM_STREAM_BOOTSTRAP_SERVER is {}", self.stream.bootstrap_server);
         if config.bootstrap_server.is_some() { made.with_context(variable) } else { made }
+    }
+
+    /// Whether all of it still runs.
+    ///
+    /// # Errors
+    /// The part that ended; with the end of its log.
+    pub fn check(&self) -> Result<()> {
+        self.functions.check()?;
+        self.kafka.as_ref().map_or(Ok(()), Kafka::check)?;
+        self.postgres.as_ref().map_or(Ok(()), Postgres::check)
     }
 
     /// Writes where everything is, for psql, kcat and other clients. Readable by the user alone: a connection string

@@ -55,14 +55,46 @@ pub fn postgres_binaries() -> Result<PathBuf> {
 /// There is none, or only an older one.
 pub fn java() -> Result<PathBuf> {
     let home = shared::env::process("JAVA_HOME").map(|home| Path::new(&home).join("bin/java"));
-    let java = home.filter(|java| java.is_file()).or_else(|| on_path("java"));
-    let missing = || missing(&format!("Java {JAVA} or later"), "openjdk-17-jre-headless", "openjdk");
-    let java = java.ok_or_else(missing)?;
-    // `java -version` prints: openjdk version "17.0.15" 2025-04-15
-    let output = Command::new(&java).arg("-version").output()?;
+    // Homebrew keeps its own out of the PATH.
+    let brewed = ["/opt/homebrew/opt/openjdk/bin/java", "/usr/local/opt/openjdk/bin/java"].map(PathBuf::from);
+    let candidates = home.into_iter().chain(on_path("java")).chain(brewed);
+    let mut new_enough = candidates.filter(|java| java_version(java).is_some_and(|version| version >= JAVA));
+    new_enough.next().ok_or_else(|| missing(&format!("Java {JAVA} or later"), "default-jre-headless", "openjdk"))
+}
+
+/// The number in what `java -version` prints: openjdk version "17.0.15" 2025-04-15.
+fn java_version(java: &Path) -> Option<u32> {
+    let output = Command::new(java).arg("-version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let version = text.split('"').nth(1).and_then(|version| version.split(['.', '-']).next()?.parse().ok());
-    if version.is_some_and(|version: u32| version >= JAVA) { Ok(java) } else { Err(missing()) }
+    text.split('"').nth(1)?.split(['.', '-']).next()?.parse().ok()
+}
+
+/// Looks for everything that has to be on this machine, before anything takes its time.
+///
+/// # Errors
+/// What is missing, a line each, with the command that installs it.
+pub fn check(own_postgres: bool, own_kafka: bool) -> Result<()> {
+    let postgres = own_postgres.then(|| postgres_binaries().map(drop));
+    let kafka = own_kafka.then(|| java().map(drop));
+    let maven = own_kafka.then(|| if kafka_directory()?.is_dir() { Ok(()) } else { maven().map(drop) });
+    let lambda = on_path("cargo-lambda").is_none() && !tools_directory().join("cargo-lambda").is_dir();
+    let python = lambda.then(|| python().map(drop));
+    let missing = [postgres, kafka, maven, python].into_iter().flatten().filter_map(Result::err);
+    let missing: Vec<String> = missing.map(|error| error.to_string()).collect();
+    if missing.is_empty() { Ok(()) } else { Err(anyhow!(missing.join("\n"))) }
+}
+
+fn maven() -> Result<PathBuf> {
+    on_path("mvn").ok_or_else(|| missing("Maven", "maven", "maven"))
+}
+
+/// A Python that has pip.
+fn python() -> Result<PathBuf> {
+    let python = on_path("python3").filter(|python| {
+        let pip = Command::new(python).args(["-m", "pip", "--version"]).output();
+        pip.is_ok_and(|output| output.status.success())
+    });
+    python.ok_or_else(|| missing("Python 3 with pip (to fetch cargo-lambda)", "python3-pip", "python"))
 }
 
 /// The directory of Kafka's jars, resolved by Maven the first time.
@@ -70,17 +102,23 @@ pub fn java() -> Result<PathBuf> {
 /// # Errors
 /// Maven is missing or cannot resolve them.
 pub fn kafka_jars() -> Result<PathBuf> {
-    let pom = workspace().join("tests/kafka/pom.xml");
-    // A changed pom is another set of jars.
-    let version: u64 =
-        fs::read(&pom)?.iter().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add((*byte).into()));
-    fetched(&format!("kafka-{version:x}"), |directory| {
-        let maven = on_path("mvn").ok_or_else(|| missing("Maven", "maven", "maven"))?;
-        let mut command = Command::new(maven);
-        command.args(["-q", "-B", "-f"]).arg(&pom).arg("dependency:copy-dependencies");
+    fetched(&kafka_directory()?, |directory| {
+        let mut command = Command::new(maven()?);
+        command.args(["-q", "-B", "-f"]).arg(pom()).arg("dependency:copy-dependencies");
         command.arg(format!("-DoutputDirectory={}", directory.display()));
         service::run(&command, None).context("Maven cannot resolve the jars of Kafka")
     })
+}
+
+fn pom() -> PathBuf {
+    workspace().join("tests/kafka/pom.xml")
+}
+
+/// Where the jars are; a changed pom is another set of jars.
+fn kafka_directory() -> Result<PathBuf> {
+    let pom = fs::read(pom())?;
+    let hash = pom.iter().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add((*byte).into()));
+    Ok(tools_directory().join(format!("kafka-{hash:x}")))
 }
 
 /// cargo-lambda from the PATH, or its wheel from PyPI.
@@ -91,31 +129,31 @@ pub fn cargo_lambda() -> Result<PathBuf> {
     if let Some(found) = on_path("cargo-lambda") {
         return Ok(found);
     }
-    let directory = fetched("cargo-lambda", |directory| {
-        let python = on_path("python3").ok_or_else(|| missing("Python 3", "python3-pip", "python"))?;
-        let mut pip = Command::new(python);
+    let directory = fetched(&tools_directory().join("cargo-lambda"), |directory| {
+        let mut pip = Command::new(python()?);
         pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"]).arg(directory).arg(CARGO_LAMBDA);
-        service::run(&pip, None).with_context(|| missing("cargo-lambda", "python3-pip", "cargo-lambda"))
+        service::run(&pip, None).context("pip cannot fetch cargo-lambda")
     })?;
     Ok(directory.join("bin/cargo-lambda"))
 }
 
-/// `target/tools/<name>`, filled by `fetch` if it is not there. A fetch that is cut off leaves nothing that looks
-/// whole, and two that start at once do the work once.
-fn fetched(name: &str, fetch: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let tools = workspace().join("target/tools");
-    let directory = tools.join(name);
-    if directory.is_dir() {
-        return Ok(directory);
-    }
-    fs::create_dir_all(&tools)?;
-    let lock = File::create(tools.join(format!("{name}.lock")))?;
-    lock.lock()?;
+fn tools_directory() -> PathBuf {
+    workspace().join("target/tools")
+}
+
+/// `directory`, filled by `fetch` if it is not there. A fetch that is cut off leaves nothing that looks whole, and two
+/// that start at once do the work once.
+fn fetched(directory: &Path, fetch: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     if !directory.is_dir() {
-        let partial = tools.join(format!("{name}.partial"));
-        let _ = fs::remove_dir_all(&partial);
-        fetch(&partial)?;
-        fs::rename(&partial, &directory)?;
+        fs::create_dir_all(tools_directory())?;
+        let lock = File::create(directory.with_extension("lock"))?;
+        lock.lock()?;
+        if !directory.is_dir() {
+            let partial = directory.with_extension("partial");
+            let _ = fs::remove_dir_all(&partial);
+            fetch(&partial)?;
+            fs::rename(&partial, directory)?;
+        }
     }
-    Ok(directory)
+    Ok(directory.to_path_buf())
 }

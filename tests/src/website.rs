@@ -28,12 +28,12 @@ pub struct Website {
     server: JoinHandle<()>,
 }
 
-/// How many connections are open, how many were at most, and how many there were.
+/// How many connections there were, how many slow pages are being made, and how many were at most.
 #[derive(Default)]
 struct Load {
-    open: AtomicUsize,
+    connections: AtomicUsize,
+    making: AtomicUsize,
     peak: AtomicUsize,
-    total: AtomicUsize,
 }
 
 impl Website {
@@ -53,11 +53,9 @@ impl Website {
             while let Ok((connection, _)) = listener.accept().await {
                 let load = Arc::clone(&counted);
                 tokio::spawn(async move {
-                    load.total.fetch_add(1, Relaxed);
-                    load.peak.fetch_max(load.open.fetch_add(1, Relaxed) + 1, Relaxed);
+                    load.connections.fetch_add(1, Relaxed);
                     // A client that goes away is its own affair.
-                    serve(connection).await.unwrap_or_default();
-                    load.open.fetch_sub(1, Relaxed);
+                    serve(connection, &load).await.unwrap_or_default();
                 });
             }
         });
@@ -67,10 +65,10 @@ impl Website {
     /// How many connections were made.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.load.total.load(Relaxed)
+        self.load.connections.load(Relaxed)
     }
 
-    /// How many connections were open at the same time, at most.
+    /// How many slow pages were being made at the same time, at most.
     #[must_use]
     pub fn peak(&self) -> usize {
         self.load.peak.load(Relaxed)
@@ -90,7 +88,7 @@ impl Drop for Website {
 }
 
 /// Answers the requests of a connection, one after the other.
-async fn serve(mut connection: TcpStream) -> io::Result<()> {
+async fn serve(mut connection: TcpStream, load: &Load) -> io::Result<()> {
     loop {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") && head.len() < MAX_HEAD_BYTES {
@@ -104,14 +102,14 @@ async fn serve(mut connection: TcpStream) -> io::Result<()> {
         }
         let head = String::from_utf8_lossy(&head).into_owned();
         let path = head.split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
-        if !answer(&mut connection, path).await? {
+        if !answer(&mut connection, path, load).await? {
             return Ok(());
         }
     }
 }
 
 /// Answers as the path says; returns whether the connection may take another request.
-async fn answer(connection: &mut TcpStream, path: &str) -> io::Result<bool> {
+async fn answer(connection: &mut TcpStream, path: &str, load: &Load) -> io::Result<bool> {
     let (page, number) = path.split_once('/').unwrap_or((path, ""));
     let number: u16 = number.parse().unwrap_or(0);
     match page {
@@ -131,9 +129,12 @@ async fn answer(connection: &mut TcpStream, path: &str) -> io::Result<bool> {
             }
         }
         "redirect" => respond(connection, 302, "location: /redirect\r\n").await,
+        "elsewhere" => respond(connection, 302, "location: ftp://127.0.0.1/\r\n").await,
         "moved" => respond(connection, 301, "location: /fast\r\n").await,
         "slow" => {
+            load.peak.fetch_max(load.making.fetch_add(1, Relaxed) + 1, Relaxed);
             sleep(Duration::from_millis(if number == 0 { 300 } else { number.into() })).await;
+            load.making.fetch_sub(1, Relaxed);
             respond(connection, 200, "").await
         }
         "failing" => respond(connection, 503, "").await,

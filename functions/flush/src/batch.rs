@@ -23,9 +23,11 @@ pub struct Observation {
     pub record: Record,
     /// See [`record_id`].
     pub record_id: i64,
+    /// The record as it came, should the database refuse it.
+    pub source: KafkaRecord,
 }
 
-/// A record that cannot be decoded, whole.
+/// A record that cannot be decoded or that the database refuses, whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
     /// Its place in Kafka.
@@ -47,7 +49,9 @@ impl Batch {
         let mut batch = Self { observations: Vec::with_capacity(event.records.len()), rejects: Vec::new() };
         for record in event.records {
             match decode(&record) {
-                Ok(observation) => batch.observations.push(observation),
+                Ok((decoded, record_id)) => {
+                    batch.observations.push(Observation { record: decoded, record_id, source: record });
+                }
                 Err(reason) => batch.rejects.push(Reject::new(record, &reason)),
             }
         }
@@ -55,7 +59,8 @@ impl Batch {
     }
 }
 
-fn decode(kafka: &KafkaRecord) -> Result<Observation, String> {
+/// The record and its `record_id`, or why there is none.
+fn decode(kafka: &KafkaRecord) -> Result<(Record, i64), String> {
     let value = kafka.value.as_ref().map_err(|malformed| malformed.reason.clone())?;
     let value = value.as_deref().ok_or("it has no value (a tombstone)")?;
     let record = Record::decode(value).map_err(|error| error.to_string())?;
@@ -63,11 +68,13 @@ fn decode(kafka: &KafkaRecord) -> Result<Observation, String> {
         return Err("it has neither an id nor an offset, so it could not be recognised when delivered again".to_owned());
     }
     let record_id = record_id(&record, &kafka.position);
-    Ok(Observation { record, record_id })
+    Ok((record, record_id))
 }
 
 impl Reject {
-    fn new(record: KafkaRecord, reason: &str) -> Self {
+    /// Keeps `record`, whole.
+    #[must_use]
+    pub fn new(record: KafkaRecord, reason: &str) -> Self {
         Self {
             content_hash: content_hash(&record),
             position: record.position,

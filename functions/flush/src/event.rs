@@ -8,6 +8,9 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value};
 
+/// The longest name of a topic in Kafka.
+const MAX_TOPIC_CHARS: usize = 249;
+
 /// The records of a trigger, in order within each partition.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KafkaEvent {
@@ -110,8 +113,10 @@ impl Position {
     fn read(partition_name: &str, fields: &Map<String, Value>) -> Self {
         let (topic, partition) = partition_name.rsplit_once('-').unwrap_or((partition_name, ""));
         let named = || partition.parse().ok();
+        let topic = fields.get("topic").and_then(Value::as_str).unwrap_or(topic);
         Self {
-            topic: fields.get("topic").and_then(Value::as_str).unwrap_or(topic).replace('\0', "\u{fffd}"),
+            // Kafka's names are shorter and plainer; whatever else comes must still fit a key in Postgres.
+            topic: topic.replace('\0', "\u{fffd}").chars().take(MAX_TOPIC_CHARS).collect(),
             partition: integer(fields.get("partition")).and_then(|it| it.try_into().ok()).or_else(named).unwrap_or(-1),
             offset: integer(fields.get("offset")).unwrap_or(-1),
         }

@@ -15,14 +15,14 @@ use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
-    database::{Database, DatabaseConfig, DatabaseError},
+    database::{Database, DatabaseConfig, DatabaseError, Lease},
     env::{ConfigError, Env},
 };
 
 use crate::{
     batch::Batch,
     event::{EventError, KafkaEvent},
-    store::{Known, store},
+    store::{Known, Stored, store},
 };
 
 /// The configuration of flush.
@@ -44,7 +44,7 @@ pub struct Summary {
     pub stored: usize,
     /// Records that were there already: delivered before, or twice in this batch.
     pub duplicates: usize,
-    /// Records that could not be decoded and are kept in `rejects`.
+    /// Records that could not be decoded or that the database refused; they are kept in `rejects`.
     pub rejected: usize,
     /// Always empty: for triggers that are set to expect partial failures, "everything is done".
     #[serde(rename = "batchItemFailures")]
@@ -82,35 +82,37 @@ pub async fn handle(flush: &Flush, event: LambdaEvent<Value>) -> Result<Summary,
     run(flush, event.payload).await
 }
 
-/// Writes the records of `event` in one transaction. A record that cannot be decoded goes to `rejects` and takes
-/// nobody with it. A connection that breaks on the way is replaced and the batch tried once more; that is safe at any
+/// Writes the records of `event` in one transaction. A record that cannot be decoded, or that the schema refuses,
+/// goes to `rejects` and takes nobody with it. A connection that breaks on the way is replaced and the batch tried once more; that is safe at any
 /// point, the commit included, because a row that was written already is found by its key.
 ///
 /// # Errors
 /// The database cannot be reached or refused the batch: nothing is stored, and the batch is to be delivered again.
 pub async fn run(flush: &Flush, event: Value) -> Result<Summary, FlushError> {
     let batch = Batch::decode(KafkaEvent::read(event)?);
+    let received = batch.observations.len() + batch.rejects.len();
     let mut lease = flush.lease().await;
-    let stored = match store(lease.session().await?, &batch).await {
-        Err(error) if error.is_connection_lost() => {
+    let result = match attempt(&mut lease, &batch).await {
+        Err(error) if error.is_transient() => {
             tracing::warn!("{error}; trying the batch once more on a new connection");
             lease.discard();
-            store(lease.session().await?, &batch).await?
+            attempt(&mut lease, &batch).await
         }
-        stored => stored?,
+        result => result,
     };
-    let summary = Summary {
-        received: batch.observations.len() + batch.rejects.len(),
-        stored,
-        duplicates: batch.observations.len() - stored,
-        rejected: batch.rejects.len(),
-        batch_item_failures: [],
-    };
-    if let Some(reject) = batch.rejects.first() {
-        tracing::warn!(rejected = summary.rejected, "records went to rejects, the first because {}", reject.reason);
+    // Whatever went wrong, the next invocation starts with a connection that has nothing to do with it.
+    let Stored { stored, rejects } = result.inspect_err(|_| lease.discard())?;
+    let rejected = rejects.len();
+    if let Some(reject) = rejects.first() {
+        tracing::warn!(rejected, "records went to rejects, the first because {}", reject.reason);
     }
-    tracing::info!(received = summary.received, stored, duplicates = summary.duplicates, "batch stored");
-    Ok(summary)
+    let duplicates = received - rejected - stored;
+    tracing::info!(received, stored, duplicates, rejected, "batch stored");
+    Ok(Summary { received, stored, duplicates, rejected, batch_item_failures: [] })
+}
+
+async fn attempt(lease: &mut Lease<'_, Known>, batch: &Batch) -> Result<Stored, DatabaseError> {
+    store(lease.session().await?, batch).await
 }
 
 impl From<FlushError> for Diagnostic {

@@ -51,15 +51,17 @@ pub(crate) struct Row<'record> {
     error_kind: Option<i16>,
     location: &'record str,
     error_message: Option<&'record str>,
+    /// Where the row comes from; not a column.
+    pub(crate) observation: &'record Observation,
 }
 
 /// The values of a column, of whatever type it has.
 type Column<'rows> = (Box<dyn ToSql + Sync + 'rows>, Type);
 
-/// The rows of observations whose targets have these ids: in the order of the key, so that the index is filled from
+/// The rows of observations, each with the id of its target: in the order of the key, so that the index is filled from
 /// left to right and two batches that overlap take their locks in the same order; and each key once.
-pub(crate) fn rows<'record>(target_ids: &[i32], observations: &'record [Observation]) -> Vec<Row<'record>> {
-    let mut rows: Vec<_> = target_ids.iter().zip(observations).map(|(id, it)| Row::new(*id, it)).collect();
+pub(crate) fn rows<'record>(observations: impl Iterator<Item = (i32, &'record Observation)>) -> Vec<Row<'record>> {
+    let mut rows: Vec<_> = observations.map(|(target_id, observation)| Row::new(target_id, observation)).collect();
     rows.sort_by_key(Row::key);
     rows.dedup_by_key(|row| row.key());
     rows
@@ -89,6 +91,7 @@ impl<'record> Row<'record> {
             error_kind: record.error.as_ref().map(|error| error_code(error.kind)),
             location: record.location.as_deref().unwrap_or_default(),
             error_message: record.error.as_ref().map(|error| error.message.as_str()),
+            observation,
         }
     }
 

@@ -34,7 +34,7 @@ pub struct ProbeConfig {
 /// The Kafka side of the configuration.
 #[derive(Debug, Clone)]
 pub struct StreamConfig {
-    /// `WM_STREAM_BOOTSTRAP_SERVER` or `WM_STREAM_CLUSTER_ARN`.
+    /// `WM_STREAM_BOOTSTRAP_SERVER`, or `WM_STREAM_CLUSTER_ARN` where that is not set.
     pub brokers: Brokers,
     /// `WM_STREAM_TOPIC`.
     pub topic: String,
@@ -155,6 +155,9 @@ pub fn check_url(url: &str) -> Result<(), String> {
     let parsed = Url::parse(url).map_err(|error| format!("{url:?} is not a URL: {error}; expected https://…"))?;
     if !matches!(parsed.scheme(), "http" | "https") {
         return Err(format!("{url:?} cannot be probed: expected http:// or https://"));
+    }
+    if url.chars().any(char::is_control) {
+        return Err(format!("{url:?} cannot be probed: it contains a control character"));
     }
     if url.len() > shared::record::MAX_URL_BYTES {
         let limit = shared::record::MAX_URL_BYTES;

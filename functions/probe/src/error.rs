@@ -25,14 +25,19 @@ pub enum ProbeError {
     /// The deadline passed before anything could be done.
     #[error("no time left: nothing was probed")]
     NoTime,
-    /// Kafka did not acknowledge every record in time.
-    #[error("{unacknowledged} of {records} records were not acknowledged by Kafka: {reason}")]
-    Unacknowledged {
-        /// Records that the invocation was to publish.
-        records: usize,
-        /// How many of them are not known to be in the topic.
+    /// Not every URL was probed, or not every record acknowledged, in time.
+    #[error(
+        "of {urls} URLs, {unacknowledged} have a record that Kafka did not acknowledge, and {unprobed} were not probed: \
+         {reason}"
+    )]
+    Incomplete {
+        /// What the invocation was to probe.
+        urls: usize,
+        /// Requests that were made and whose record is not known to be in the topic.
         unacknowledged: usize,
-        /// The first reason met.
+        /// Requests that were not made.
+        unprobed: usize,
+        /// The last reason met.
         reason: String,
     },
 }
@@ -46,8 +51,8 @@ impl From<ProbeError> for Diagnostic {
             ProbeError::Http(_) => "HttpClient",
             ProbeError::Brokers(_) => "Brokers",
             ProbeError::Publisher(_) => "Producer",
-            ProbeError::NoTime => "NoTime",
-            ProbeError::Unacknowledged { .. } => "UnacknowledgedRecords",
+            ProbeError::Incomplete { unacknowledged: 1.., .. } => "UnacknowledgedRecords",
+            ProbeError::NoTime | ProbeError::Incomplete { .. } => "NoTime",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }
     }

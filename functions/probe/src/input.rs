@@ -149,6 +149,7 @@ mod tests {
             (json!({"targets": ["https://a.test"]}), "unknown field `targets`"),
             (json!({"url": "a.test"}), "\"a.test\" is not a URL"),
             (json!({"url": "ftp://a.test"}), "cannot be probed"),
+            (json!({"url": "http://a.test/\u{0}"}), "control character"),
             (json!({"urls": []}), "\"urls\" is empty"),
             (json!({"urls": "https://a.test"}), "invalid type"),
             (json!({"url": "https://a.test", "urls": ["https://b.test"]}), "both"),

@@ -13,7 +13,7 @@ pub mod outcome;
 pub mod publish;
 pub mod request;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
@@ -22,18 +22,21 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::record::Outcome;
 use tokio::{
-    sync::{OnceCell, Semaphore},
+    sync::{Mutex, Semaphore},
     time::{Instant, timeout_at},
 };
 
 pub use crate::{config::ProbeConfig, error::ProbeError};
 use crate::{input::Tick, publish::Publisher, request::Requester};
 
+/// Kept back from the time of an invocation for Kafka, at most; of a short one, a fifth.
+const PUBLISH_RESERVE: Duration = Duration::from_secs(3);
+
 /// What is made once per execution environment.
 pub struct Probe {
     config: ProbeConfig,
     requester: Requester,
-    publisher: OnceCell<Publisher>,
+    publisher: Mutex<Option<Arc<Publisher>>>,
 }
 
 /// The answer of an invocation that did its work.
@@ -58,20 +61,23 @@ impl Probe {
     /// The TLS provider cannot be set up.
     pub fn new(config: ProbeConfig) -> Result<Self, ProbeError> {
         let requester = Requester::new(&config)?;
-        Ok(Self { config, requester, publisher: OnceCell::new() })
+        Ok(Self { config, requester, publisher: Mutex::new(None) })
     }
 
-    /// Finds the brokers and makes the producer, once. Called in the init phase, which has more CPU than invocations
-    /// have; what fails there is tried again by the first invocation.
+    /// Finds the brokers and makes the producer, unless that is done. Called in the init phase, which has more CPU than
+    /// invocations have; what fails there is tried again by the first invocation.
     ///
     /// # Errors
     /// The brokers of the cluster cannot be found, or Kafka's client refuses its settings.
-    pub async fn connect(&self) -> Result<&Publisher, ProbeError> {
-        let connect = async || {
-            let servers = brokers::bootstrap_servers(&self.config.stream).await?;
-            Publisher::new(&self.config.stream, &servers).map_err(ProbeError::Publisher)
-        };
-        self.publisher.get_or_try_init(connect).await
+    pub async fn connect(&self) -> Result<Arc<Publisher>, ProbeError> {
+        let mut publisher = self.publisher.lock().await;
+        // A producer that met an error it cannot recover from would fail for ever.
+        if let Some(publisher) = publisher.as_ref().filter(|publisher| !publisher.is_broken()) {
+            return Ok(Arc::clone(publisher));
+        }
+        let servers = brokers::bootstrap_servers(&self.config.stream).await?;
+        let made = Publisher::new(&self.config.stream, &servers).map_err(ProbeError::Publisher)?;
+        Ok(Arc::clone(publisher.insert(Arc::new(made))))
     }
 }
 
@@ -88,11 +94,16 @@ pub async fn handle(probe: &Probe, event: LambdaEvent<Value>) -> Result<Summary,
 /// Requests all URLs of the tick, at most `WM_PROBE_CONCURRENCY` at a time, publishes each record as soon as it is
 /// there, and returns when all are acknowledged. Apart from [`handle`] so that it can be called without Lambda.
 ///
+/// A request that is not finished when only the time for Kafka is left is given up, and is a record like any other that
+/// took too long. One that could not even be started is not.
+///
 /// # Errors
-/// No URL to probe, no Kafka, or records that were not acknowledged within `budget`, with their count.
+/// No URL to probe, no Kafka, or, with their counts, URLs that were not requested and records that were not acknowledged
+/// within `budget`.
 pub async fn run(probe: &Probe, tick: Tick, budget: Duration) -> Result<Summary, ProbeError> {
     let started = Instant::now();
     let deadline = started + budget;
+    let last_request = deadline - PUBLISH_RESERVE.min(budget / 5);
     let urls = tick.urls.unwrap_or_else(|| probe.config.urls.clone());
     if urls.is_empty() {
         return Err(ProbeError::NoUrls);
@@ -104,41 +115,41 @@ pub async fn run(probe: &Probe, tick: Tick, budget: Duration) -> Result<Summary,
         .iter()
         .map(async |url| {
             let permit = permits.acquire().await;
-            let record = probe.requester.request(url, tick.scheduled_at).await;
+            let time_left = last_request.saturating_duration_since(Instant::now());
+            if time_left.is_zero() {
+                return None;
+            }
+            let record = probe.requester.request(url, tick.scheduled_at, time_left).await;
             drop(permit);
-            (record.outcome(), publisher.publish(&record).await)
+            Some((record.outcome(), publisher.publish(&record).await))
         })
         .collect();
 
     let mut summary = Summary { probed: 0, up: 0, down: 0, published: 0, elapsed_ms: 0 };
-    let mut reason = None;
-    loop {
-        match timeout_at(deadline, probes.next()).await {
-            Ok(Some((outcome, acknowledged))) => {
-                summary.probed += 1;
-                match outcome {
-                    Outcome::Up | Outcome::Degraded => summary.up += 1,
-                    Outcome::Down | Outcome::Missed => summary.down += 1,
-                }
-                match acknowledged {
-                    Ok(()) => summary.published += 1,
-                    Err(error) => reason = reason.or(Some(error.to_string())),
-                }
-            }
-            Ok(None) => break,
-            Err(_) => {
-                reason = reason.or(Some(format!("no time left after {} ms", budget.as_millis())));
-                break;
-            }
+    let mut unprobed = 0;
+    let mut reason = format!("no time left after {} ms", budget.as_millis());
+    // Ends early only if Kafka takes longer than its reserve.
+    while let Ok(Some(probed)) = timeout_at(deadline, probes.next()).await {
+        let Some((outcome, acknowledged)) = probed else {
+            unprobed += 1;
+            continue;
+        };
+        summary.probed += 1;
+        match outcome {
+            Outcome::Up | Outcome::Degraded => summary.up += 1,
+            Outcome::Down | Outcome::Missed => summary.down += 1,
+        }
+        match acknowledged {
+            Ok(()) => summary.published += 1,
+            Err(error) => reason = error.to_string(),
         }
     }
     summary.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    match reason {
-        None => Ok(summary),
-        Some(reason) => Err(ProbeError::Unacknowledged {
-            records: urls.len(),
-            unacknowledged: urls.len() - summary.published,
-            reason,
-        }),
+    match urls.len() - summary.published {
+        0 => Ok(summary),
+        missing => {
+            let unacknowledged = missing - unprobed;
+            Err(ProbeError::Incomplete { urls: urls.len(), unprobed, unacknowledged, reason })
+        }
     }
 }

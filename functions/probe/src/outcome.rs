@@ -4,22 +4,18 @@ use std::{error::Error, io, time::Duration};
 
 use shared::record::{Failure, FailureKind};
 
-/// A name could not be resolved. Made by our resolver, so that it can be found again in a chain of causes.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct DnsError(pub io::Error);
-
 /// The failure that `error` is. The kind is the first that fits, from the surest sign to the vaguest; the message is
 /// the deepest cause, which says what happened without repeating the URL.
 #[must_use]
 pub fn failure(error: &reqwest::Error, connect_timeout: Duration, timeout: Duration, elapsed: Duration) -> Failure {
     let kind = if error.is_timeout() {
         FailureKind::Timeout
-    } else if causes(error).any(<dyn Error>::is::<DnsError>) {
+    } else if error.is_dns() {
         FailureKind::Dns
-    } else if causes(error).any(<dyn Error>::is::<rustls::Error>) {
+    } else if causes(error).any(is_tls) {
         FailureKind::Tls
-    } else if error.is_redirect() {
+    } else if error.is_redirect() || error.is_builder() {
+        // The URL was valid when it was configured: one that is not has come by a redirect.
         FailureKind::Redirect
     } else if error.is_connect() {
         FailureKind::Connect
@@ -36,6 +32,12 @@ pub fn failure(error: &reqwest::Error, connect_timeout: Duration, timeout: Durat
         _ => causes(error).last().map(ToString::to_string).unwrap_or_default(),
     };
     Failure { kind, message }
+}
+
+/// A TLS error, or a connection that was closed in the handshake: nothing else reads before a connection is made.
+fn is_tls(cause: &(dyn Error + 'static)) -> bool {
+    let io = cause.downcast_ref::<io::Error>();
+    cause.is::<rustls::Error>() || io.is_some_and(|error| error.to_string().contains("tls handshake"))
 }
 
 /// The error and its causes, outermost first. Looks into `io::Error`, whose `source` skips the error that it wraps.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::{
     ClientConfig,
     error::KafkaError,
-    producer::{FutureProducer, FutureRecord},
+    producer::{FutureProducer, FutureRecord, Producer as _},
     util::Timeout,
 };
 use shared::Record;
@@ -45,6 +45,13 @@ impl Publisher {
         Ok(Self { producer, topic: config.topic.clone() })
     }
 
+    /// Whether the producer met an error after which it sends nothing any more, such as a sequence that the broker has
+    /// forgotten; a new one does.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.producer.client().fatal_error().is_some()
+    }
+
     /// Publishes a record under its URL and returns when every in-sync replica has it.
     ///
     /// # Errors
@@ -71,6 +78,8 @@ fn settings(config: &StreamConfig, servers: &str) -> ClientConfig {
         // The partitioner of the Java clients, so that every producer puts a key into the same partition.
         .set("partitioner", "murmur2_random")
         .set("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string())
+        // A topic that is not there is to be told as such, before the message times out.
+        .set("topic.metadata.propagation.max.ms", "5000")
         .set("socket.timeout.ms", "5000")
         .set("socket.connection.setup.timeout.ms", "5000")
         .set("socket.keepalive.enable", "true")

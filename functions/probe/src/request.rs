@@ -1,17 +1,9 @@
 //! One HTTP request, timed, with a record as its result whatever happens.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use reqwest::{
-    Client,
-    dns::{Addrs, Name, Resolve, Resolving},
-    redirect::Policy,
-};
+use reqwest::{Client, redirect::Policy};
 use shared::{
     Millis, Record,
     record::{Failure, FailureKind, Outcome},
@@ -19,10 +11,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::{
-    config::ProbeConfig,
-    outcome::{DnsError, failure},
-};
+use crate::{config::ProbeConfig, outcome::failure};
 
 /// How much of a body is read; what is behind it is not waited for.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -38,21 +27,6 @@ pub struct Requester {
     location: String,
 }
 
-/// The system's resolver, with an error type of its own, so that a name that does not resolve can be told from a host
-/// that does not answer.
-struct SystemResolver;
-
-impl Resolve for SystemResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            match tokio::net::lookup_host((name.as_str(), 0)).await {
-                Ok(addresses) => Ok(Box::new(addresses.collect::<Vec<SocketAddr>>().into_iter()) as Addrs),
-                Err(error) => Err(DnsError(error).into()),
-            }
-        })
-    }
-}
-
 impl Requester {
     /// Makes the client with the timeouts of the configuration.
     ///
@@ -62,9 +36,7 @@ impl Requester {
         let client = Client::builder()
             .user_agent(concat!("website-monitor/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(config.connect_timeout)
-            .timeout(config.timeout)
             .redirect(Policy::limited(MAX_REDIRECTS))
-            .dns_resolver(Arc::new(SystemResolver))
             .pool_max_idle_per_host(0)
             .no_proxy()
             .build()?;
@@ -77,16 +49,18 @@ impl Requester {
     }
 
     /// Requests `url` with GET and follows redirects. The response time is from the start of the request to the last
-    /// byte of the body (or the first mebibyte of it), or to the moment the request was given up.
-    pub async fn request(&self, url: &str, scheduled_at: Option<Timestamp>) -> Record {
+    /// byte of the body (or the first mebibyte of it), or to the moment the request was given up: after the configured
+    /// timeout, or when `time_left` is over.
+    pub async fn request(&self, url: &str, scheduled_at: Option<Timestamp>, time_left: Duration) -> Record {
+        let timeout = self.timeout.min(time_left);
         let timestamp = timestamp::now();
         let started = Instant::now();
-        let result = self.get(url).await;
+        let result = self.get(url, timeout).await;
         let elapsed = started.elapsed();
 
         let (http_status_code, error) = match result {
             Ok(status) => (Some(status), unexpected(status)),
-            Err(error) => (None, Some(failure(&error, self.connect_timeout, self.timeout, elapsed))),
+            Err(error) => (None, Some(failure(&error, self.connect_timeout, timeout, elapsed))),
         };
         Record {
             url: url.to_owned(),
@@ -105,8 +79,8 @@ impl Requester {
         }
     }
 
-    async fn get(&self, url: &str) -> reqwest::Result<u16> {
-        let mut response = self.client.get(url).send().await?;
+    async fn get(&self, url: &str, timeout: Duration) -> reqwest::Result<u16> {
+        let mut response = self.client.get(url).timeout(timeout).send().await?;
         let mut read = 0;
         while let Some(chunk) = response.chunk().await? {
             read += chunk.len();

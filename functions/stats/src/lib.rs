@@ -10,7 +10,7 @@ pub mod response;
 use jiff::Timestamp;
 use lambda_http::{Body, Request, Response};
 use shared::{
-    database::{Database, DatabaseConfig},
+    database::{Database, DatabaseConfig, DatabaseError, Lease},
     env::{ConfigError, Env},
     timestamp,
 };
@@ -65,12 +65,17 @@ async fn answer(stats: &Stats, query: &str, now: Timestamp) -> Result<StatsRepor
 /// The database cannot be asked.
 pub async fn run(stats: &Stats, query: &StatsQuery, now: Timestamp) -> Result<StatsReport, StatsError> {
     let mut lease = stats.lease().await;
-    let answer = match percentiles::select(&lease.session().await?.client, query, now).await {
-        Err(error) if error.is_connection_lost() => {
+    let answer = match attempt(&mut lease, query, now).await {
+        Err(error) if error.is_transient() => {
             lease.discard();
-            percentiles::select(&lease.session().await?.client, query, now).await
+            attempt(&mut lease, query, now).await
         }
         answer => answer,
     };
-    Ok(answer?)
+    // Whatever went wrong, the next invocation starts with a connection that has nothing to do with it.
+    Ok(answer.inspect_err(|_| lease.discard())?)
+}
+
+async fn attempt(lease: &mut Lease<'_, ()>, query: &StatsQuery, now: Timestamp) -> Result<StatsReport, DatabaseError> {
+    percentiles::select(&lease.session().await?.client, query, now).await
 }
