@@ -37,15 +37,14 @@ impl Postgres {
         let log = Log::lock("Postgres", &directory.with_extension("log"))?;
         let user = server_user()?;
         let directory = &reachable(directory, user)?;
-        if fresh {
-            let _ = fs::remove_dir_all(directory.join("data.partial"));
-            remove(&directory.join("data"))?;
-        }
         let data = directory.join("data");
+        if fresh {
+            remove(&data)?;
+        }
         if !data.is_dir() {
             // Made under another name first, so that one that was cut off is not taken for whole.
             let partial = directory.join("data.partial");
-            let _ = fs::remove_dir_all(&partial);
+            remove(&partial)?;
             let mut initdb = Command::new(binaries.join("initdb"));
             initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"]);
             initdb.arg(&partial).current_dir(directory);
