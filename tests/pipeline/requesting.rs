@@ -22,14 +22,14 @@ fn requester(timeout_ms: u32) -> Requester {
         ("WM_STREAM_BOOTSTRAP_SERVER", "unused:9092".to_owned()),
         ("WM_STREAM_TOPIC", "unused".to_owned()),
         ("WM_PROBE_TIMEOUT_MS", timeout_ms.to_string()),
-        ("WM_PROBE_CONNECT_TIMEOUT_MS", timeout_ms.to_string()),
+        ("WM_PROBE_CONNECT_TIMEOUT_MS", "60000".to_owned()),
         ("WM_LOCATION", "eu-test-1".to_owned()),
     ]);
     Requester::new(&ProbeConfig::from_env(&variables).unwrap()).unwrap()
 }
 
 async fn request(url: &str) -> Record {
-    requester(5_000).request(url, None, ENOUGH).await
+    requester(60_000).request(url, None, ENOUGH).await
 }
 
 fn kind(record: &Record) -> Option<FailureKind> {
@@ -41,7 +41,7 @@ async fn a_page_that_answers_is_up_and_takes_as_long_as_it_takes() {
     let website = Website::start(0).await.unwrap();
     let before = timestamp::now();
 
-    let record = requester(5_000).request(&website.url("/slow/150"), Some(before), ENOUGH).await;
+    let record = requester(60_000).request(&website.url("/slow/150"), Some(before), ENOUGH).await;
 
     assert_eq!((record.outcome(), record.http_status_code, kind(&record)), (Outcome::Up, Some(200), None));
     assert!(record.response_time_ms.unwrap().as_micros() >= 150_000, "{record:?}");
@@ -122,14 +122,14 @@ async fn redirects_are_followed_and_an_endless_body_is_not_waited_for() {
     let website = Website::start(0).await.unwrap();
 
     assert_eq!(request(&website.url("/moved")).await.http_status_code, Some(200));
-    let record = tokio::time::timeout(Duration::from_secs(5), request(&website.url("/endless"))).await.unwrap();
+    let record = tokio::time::timeout(ENOUGH, request(&website.url("/endless"))).await.unwrap();
     assert_eq!(record.outcome(), Outcome::Up, "{record:?}");
 }
 
 #[tokio::test]
 async fn each_probe_makes_a_connection_of_its_own() {
     let website = Website::start(0).await.unwrap();
-    let requester = requester(5_000);
+    let requester = requester(60_000);
     for _ in 0..3 {
         requester.request(&website.url("/fast"), None, ENOUGH).await;
     }

@@ -31,7 +31,7 @@ fn services() -> &'static Services {
     SERVICES.get_or_init(|| {
         let directory = directory("services");
         thread::scope(|scope| {
-            let postgres = scope.spawn(|| Postgres::start(&directory.join("postgres"), true).unwrap());
+            let postgres = scope.spawn(|| Postgres::start(&directory.join("postgres"), true, &["fsync=off"]).unwrap());
             let kafka = Kafka::start(&directory.join("kafka"), true).unwrap();
             Services { postgres: postgres.join().unwrap(), kafka }
         })
@@ -59,7 +59,7 @@ impl Place {
         Self {
             name: name.to_owned(),
             stream: services.kafka.stream(),
-            connection_string: services.postgres.connection_string(name),
+            connection_string: format!("{}?connect_timeout=60", services.postgres.connection_string(name)),
         }
     }
 
@@ -69,6 +69,8 @@ impl Place {
             ("WM_STREAM_BOOTSTRAP_SERVER", self.stream.bootstrap_server.clone()),
             ("WM_STREAM_TOPIC", self.name.clone()),
             ("WM_DB_CONNECTION_STRING", self.connection_string.clone()),
+            ("WM_PROBE_TIMEOUT_MS", "60000".to_owned()),
+            ("WM_PROBE_CONNECT_TIMEOUT_MS", "60000".to_owned()),
         ]
     }
 
@@ -132,7 +134,7 @@ pub(crate) fn event(file: &str) -> serde_json::Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Waits until `condition` holds, for at most a minute.
+/// Waits until `condition` holds. Machines that run tests may be very slow; only what never comes is to fail.
 pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let mut poll = tokio::time::interval(Duration::from_millis(100));
     let waiting = async {
@@ -140,5 +142,5 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
             poll.tick().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("in vain: {what}"));
+    tokio::time::timeout(Duration::from_secs(300), waiting).await.unwrap_or_else(|_| panic!("in vain: {what}"));
 }

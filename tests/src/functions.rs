@@ -18,9 +18,9 @@ use crate::{
 };
 
 /// How long the emulator may take to listen.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long an invocation may take; the longest that Lambda allows behind a Kafka trigger is 14 minutes.
-const INVOKE_TIMEOUT: Duration = Duration::from_secs(120);
+const INVOKE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The local Lambda emulator, serving the functions of this workspace.
 pub struct Functions {

@@ -19,9 +19,9 @@ use crate::{
 };
 
 /// How long a start may take on a busy machine.
-const START_TIMEOUT: Duration = Duration::from_secs(90);
+const START_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long an administrative request may take.
-const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// The id of the one-node cluster; written into its data, so it may not change.
 const CLUSTER_ID: &str = "d2Vic2l0ZS1tb25pdG9yLQ";
 /// Small and quick to start; a broker for one machine needs no more.

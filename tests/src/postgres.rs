@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long a start may take; recovery after a crash is part of it.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A running server on a port of 127.0.0.1, which trusts whoever connects to it from this machine.
 pub struct Postgres {
@@ -28,11 +28,12 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts a server whose data are in `directory`, and its log beside it. `fresh` throws away what is there.
+    /// Starts a server whose data are in `directory`, and its log beside it. `fresh` throws away what is there,
+    /// `settings` (`name=value`) are added to those it needs.
     ///
     /// # Errors
     /// The server programs are missing, another run uses the data, or the server does not start; with its log.
-    pub fn start(directory: &Path, fresh: bool) -> Result<Self> {
+    pub fn start(directory: &Path, fresh: bool, settings: &[&str]) -> Result<Self> {
         let binaries = tools::postgres_binaries()?;
         let log = Log::lock("Postgres", &directory.with_extension("log"))?;
         let user = server_user()?;
@@ -54,7 +55,8 @@ impl Postgres {
         let port = free_port()?;
         let mut server = Command::new(binaries.join("postgres"));
         server.arg("-D").arg(&data).args(["-p", &port.to_string()]);
-        for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"] {
+        let own = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"];
+        for setting in own.iter().chain(settings) {
             server.args(["-c", setting]);
         }
         server.current_dir(directory);

@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 
 /// How long to wait for the processes of a run before this one to end.
-const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(20);
+const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(50);
 /// How much of a log is shown when a service fails.
@@ -53,7 +53,7 @@ impl Log {
     /// Opens the log for a new run, once the processes of the run before are gone.
     ///
     /// # Errors
-    /// They are not within 20 s, or the file cannot be written.
+    /// They are not within 30 s, or the file cannot be written.
     pub fn lock(name: &str, path: &Path) -> Result<Self> {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;

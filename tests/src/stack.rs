@@ -129,7 +129,7 @@ impl Stack {
         fs::create_dir_all(&config.directory).with_context(|| format!("cannot make {}", config.directory.display()))?;
         let (postgres, kafka) = thread::scope(|scope| {
             let postgres = scope.spawn(|| {
-                let start = || Postgres::start(&config.directory.join("postgres"), config.fresh);
+                let start = || Postgres::start(&config.directory.join("postgres"), config.fresh, &[]);
                 own_postgres.then(|| progress.step("Postgres", start)).transpose()
             });
             let kafka = scope.spawn(|| {

@@ -34,7 +34,7 @@ pub fn failure(error: &reqwest::Error, connect_timeout: Duration, timeout: Durat
     Failure { kind, message }
 }
 
-/// A TLS error, or a connection that was closed in the handshake: nothing else reads before a connection is made.
+/// A TLS error, or a connection that was closed in the handshake, for which the TLS library has words but no type.
 fn is_tls(cause: &(dyn Error + 'static)) -> bool {
     let io = cause.downcast_ref::<io::Error>();
     cause.is::<rustls::Error>() || io.is_some_and(|error| error.to_string().contains("tls handshake"))

@@ -14,7 +14,7 @@ use crate::config::{SslConfig, StreamConfig};
 
 /// How long Kafka may take to acknowledge a record, retries included. Kafka's own default of five minutes would
 /// outlive the invocation.
-const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a record may wait for room in the producer's queue.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -55,7 +55,7 @@ impl Publisher {
     /// Publishes a record under its URL and returns when every in-sync replica has it.
     ///
     /// # Errors
-    /// It was not acknowledged within 10 s. It may still be in the topic: then it is stored once all the same, since
+    /// It was not acknowledged within 20 s. It may still be in the topic: then it is stored once all the same, since
     /// its id is its identity.
     pub async fn publish(&self, record: &Record) -> Result<(), PublishError> {
         let payload = record.encode()?;
