@@ -82,9 +82,9 @@ pub async fn handle(flush: &Flush, event: LambdaEvent<Value>) -> Result<Summary,
     run(flush, event.payload).await
 }
 
-/// Writes the records of `event` in one transaction. A record that cannot be decoded, or that the schema refuses,
-/// goes to `rejects` and takes nobody with it. A connection that breaks on the way is replaced and the batch tried once more; that is safe at any
-/// point, the commit included, because a row that was written already is found by its key.
+/// Writes the records of `event` in one transaction. A record that cannot be decoded, or that the schema refuses, goes
+/// to `rejects` and takes nobody with it. A connection that breaks on the way is replaced and the batch tried once more;
+/// that is safe at any point, the commit included, because a row that was written already is found by its key.
 ///
 /// # Errors
 /// The database cannot be reached or refused the batch: nothing is stored, and the batch is to be delivered again.

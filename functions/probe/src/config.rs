@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use shared::env::{ConfigError, Env};
+use shared::{
+    env::{ConfigError, Env},
+    record::MAX_NAME_BYTES,
+};
 use url::Url;
 
 /// Default of `WM_PROBE_CONNECT_TIMEOUT_MS`.
@@ -80,6 +83,9 @@ impl ProbeConfig {
         let concurrency = env
             .parsed("WM_PROBE_CONCURRENCY", CONCURRENCY, "a number from 1 to 900", |count| (1..=900).contains(count));
         let location = env.optional("WM_LOCATION").or_else(|| env.optional("AWS_REGION"));
+        if location.as_ref().is_some_and(|location| location.len() > MAX_NAME_BYTES) {
+            env.mistake(format!("WM_LOCATION is longer than the {MAX_NAME_BYTES} bytes that a record may carry"));
+        }
         let stream = StreamConfig::from_env(&mut env);
         env.finish(Self {
             urls,
@@ -198,6 +204,7 @@ mod tests {
             ("WM_PROBE_TIMEOUT_MS", "10s"),
             ("WM_PROBE_CONNECT_TIMEOUT_MS", "0"),
             ("WM_PROBE_CONCURRENCY", "901"),
+            ("WM_LOCATION", &"x".repeat(256)),
             ("WM_STREAM_SSL", "true"),
             ("WM_STREAM_SSL_CERT_FILE", "/nonexistent/service.cert"),
         ])
@@ -210,6 +217,7 @@ mod tests {
             "WM_PROBE_TIMEOUT_MS is \"10s\": expected milliseconds",
             "WM_PROBE_CONNECT_TIMEOUT_MS is \"0\"",
             "WM_PROBE_CONCURRENCY is \"901\"",
+            "WM_LOCATION is longer than the 255 bytes",
             "neither WM_STREAM_BOOTSTRAP_SERVER",
             "WM_STREAM_TOPIC is not set",
             "WM_STREAM_SSL_CERT_FILE is \"/nonexistent/service.cert\"",
