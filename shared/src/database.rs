@@ -1,7 +1,11 @@
 //! The connection to Postgres: read from the environment, opened when first needed, kept for the life of the
 //! execution environment, and replaced when it died while the function was frozen.
 
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{
+    error::Error as StdError,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -9,12 +13,12 @@ use rustls::{
 };
 use tokio::{
     sync::{Mutex, MutexGuard},
-    time::{Instant, timeout},
+    time::timeout,
 };
 use tokio_postgres::{Client, Config, Error, NoTls, config::SslMode, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::env::Env;
+use crate::{env::Env, history::FormatError};
 
 /// How long a connection attempt may take where the connection string does not say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,7 +27,7 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The first keepalive of an idle connection; below the 350 s after which network address translators forget a flow.
 const KEEPALIVES_IDLE: Duration = Duration::from_secs(30);
 /// A connection used more recently than this is taken to be alive: asking it costs a round trip.
-const TRUSTED_IDLE: Duration = Duration::from_secs(10);
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// How long a connection that was idle for longer may take to show that it lives.
 const LIFE_SIGN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -49,6 +53,9 @@ pub enum DatabaseError {
     /// A statement failed.
     #[error("the database failed: {}", causes(.0))]
     Query(#[from] Error),
+    /// What was sealed cannot be read.
+    #[error("the history in the database cannot be read: {0}")]
+    History(#[from] FormatError),
     /// An answer that cannot be: somebody else changes the tables.
     #[error("the database answered what cannot be: {0}")]
     Unexpected(String),
@@ -66,13 +73,16 @@ pub struct Session<S> {
     pub client: Client,
     /// What its user remembers between invocations; new with each connection.
     pub state: S,
-    last_used: Instant,
+    /// By the clock on the wall: another one may stand still while the function is frozen.
+    last_used: SystemTime,
 }
 
-/// Exclusive use of the connection for one invocation.
+/// Exclusive use of the connection for one invocation. Unless it is [kept](Lease::keep), the connection is given up at
+/// the end, whatever that end is: the next invocation has nothing to do with what went wrong in this one.
 pub struct Lease<'database, S> {
     config: &'database DatabaseConfig,
     session: MutexGuard<'database, Option<Session<S>>>,
+    kept: bool,
 }
 
 // === impl DatabaseConfig ===
@@ -188,7 +198,7 @@ impl<S: Default> Database<S> {
 
     /// Waits for exclusive use of the connection.
     pub async fn lease(&self) -> Lease<'_, S> {
-        Lease { config: &self.config, session: self.session.lock().await }
+        Lease { config: &self.config, session: self.session.lock().await, kept: false }
     }
 }
 
@@ -196,22 +206,35 @@ impl<S: Default> Database<S> {
 
 impl<S: Default> Lease<'_, S> {
     /// The open connection: the one of the invocation before if it still answers, else a new one. One that was used
-    /// within the last 10 s is not asked; an older one has a second to answer.
+    /// within the last second is not asked; any other has a second to answer.
     ///
     /// # Errors
     /// No connection can be made.
     pub async fn session(&mut self) -> Result<&mut Session<S>, DatabaseError> {
         let mut session = match self.session.take() {
             Some(session) if session.is_alive().await => session,
-            _ => Session { client: self.config.connect().await?, state: S::default(), last_used: Instant::now() },
+            _ => Session { client: self.config.connect().await?, state: S::default(), last_used: SystemTime::now() },
         };
-        session.last_used = Instant::now();
+        session.last_used = SystemTime::now();
         Ok(self.session.insert(session))
     }
 
-    /// Gives the connection up, so that the next [`Lease::session`] opens a new one.
+    /// Gives the connection up now, so that the next [`Lease::session`] opens a new one.
     pub fn discard(&mut self) {
         *self.session = None;
+    }
+
+    /// Ends the lease and keeps the connection for the next one.
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl<S> Drop for Lease<'_, S> {
+    fn drop(&mut self) {
+        if !self.kept {
+            *self.session = None;
+        }
     }
 }
 
@@ -220,7 +243,7 @@ impl<S> Session<S> {
         if self.client.is_closed() {
             return false;
         }
-        self.last_used.elapsed() < TRUSTED_IDLE
+        self.last_used.elapsed().is_ok_and(|idle| idle < TRUSTED_IDLE)
             || matches!(timeout(LIFE_SIGN_TIMEOUT, self.client.check_connection()).await, Ok(Ok(())))
     }
 }

@@ -3,7 +3,35 @@
 //! A function's `Config::from_env` takes a lookup (`Fn(&str) -> Option<String>`), which is [`process`] in `main` and
 //! a map in tests. An empty value counts as unset, since templates cannot leave a variable out.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
+
+/// The shortest retention.
+const MIN_RETENTION: Duration = Duration::from_secs(3_600);
+/// The longest length of time, so that what it reaches back to stays within the years that a timestamp can have.
+const MAX_LENGTH_DAYS: u64 = 36_500;
+
+/// Reads a length of time: a whole number and a unit, `s`, `m`, `h` or `d`. From 1 s to a hundred years.
+///
+/// # Errors
+/// A sentence that begins with the text and says what is expected.
+pub fn parse_length(text: &str) -> Result<Duration, String> {
+    let bad = || format!("{text:?}: expected a number and a unit, as in 90s, 15m, 24h or 7d");
+    let unit = text.chars().last().ok_or_else(bad)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(bad()),
+    };
+    let number = text.strip_suffix(unit).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let number: u64 = number.and_then(|digits| digits.parse().ok()).ok_or_else(bad)?;
+    match number.checked_mul(seconds) {
+        Some(0) => Err(format!("{text:?}: expected more than nothing")),
+        Some(length) if length <= MAX_LENGTH_DAYS * 86_400 => Ok(Duration::from_secs(length)),
+        _ => Err(format!("{text:?}: expected at most {MAX_LENGTH_DAYS}d")),
+    }
+}
 
 /// The process environment: the one place that reads it.
 #[must_use]
@@ -70,6 +98,22 @@ impl<'lookup> Env<'lookup> {
             Some(other) => {
                 self.mistake(format!("{name} is {other:?}: expected true or false"));
                 false
+            }
+        }
+    }
+
+    /// The value of `name` as a length of time such as `8d`, of at least an hour; `None` where it is unset.
+    pub fn retention(&mut self, name: &str) -> Option<Duration> {
+        let value = self.optional(name)?;
+        match parse_length(&value) {
+            Ok(length) if length >= MIN_RETENTION => Some(length),
+            Ok(_) => {
+                self.mistake(format!("{name} is {value:?}: expected at least 1h"));
+                None
+            }
+            Err(error) => {
+                self.mistake(format!("{name} is {error}"));
+                None
             }
         }
     }

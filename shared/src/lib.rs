@@ -7,11 +7,14 @@
 #[cfg(feature = "postgres")]
 pub mod database;
 pub mod env;
+pub mod history;
+pub mod micros;
 #[cfg(feature = "postgres")]
 pub mod migrations;
 pub mod millis;
 pub mod record;
 pub mod timestamp;
 
+pub use micros::{Micros, Span};
 pub use millis::Millis;
 pub use record::Record;

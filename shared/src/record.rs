@@ -61,7 +61,7 @@ pub struct Record {
 }
 
 /// The verdict of a probe. Correctness decides first, speed second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The response was as expected.
@@ -84,7 +84,7 @@ pub struct Failure {
 }
 
 /// The closed set of failures, in the order a request meets them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The name could not be resolved.
@@ -190,6 +190,38 @@ impl Record {
     }
 }
 
+impl Outcome {
+    /// Every verdict; the position is its code in the database, so the order may never change.
+    pub const ALL: [Self; 4] = [Self::Up, Self::Degraded, Self::Down, Self::Missed];
+
+    /// The number that stands for it in the database.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl FailureKind {
+    /// Every kind; the position is its code in the database, so the order may never change.
+    pub const ALL: [Self; 9] = [
+        Self::Dns,
+        Self::Connect,
+        Self::Tls,
+        Self::Timeout,
+        Self::Redirect,
+        Self::Blocked,
+        Self::Protocol,
+        Self::Body,
+        Self::Assertion,
+    ];
+
+    /// The number that stands for it in the database.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+}
+
 fn first_attempt() -> u16 {
     1
 }
@@ -277,6 +309,12 @@ mod tests {
             json[field] = value;
             assert!(decode(&json).unwrap_err().to_string().contains(field), "{field}");
         }
+    }
+
+    #[test]
+    fn codes_are_positions() {
+        assert!(Outcome::ALL.iter().enumerate().all(|(position, outcome)| usize::from(outcome.code()) == position));
+        assert!(FailureKind::ALL.iter().enumerate().all(|(position, kind)| usize::from(kind.code()) == position));
     }
 
     #[test]

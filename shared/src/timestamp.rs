@@ -1,6 +1,6 @@
 //! Instants on the wire: RFC 3339 in UTC with microseconds out, that or the seed's naive form in.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jiff::{Timestamp, civil::DateTime, tz::Offset};
 use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
@@ -35,14 +35,6 @@ pub fn now() -> Timestamp {
 #[must_use]
 pub fn format(instant: Timestamp) -> String {
     format!("{instant:.6}")
-}
-
-/// `instant` as the Postgres driver takes it, to the microsecond.
-#[must_use]
-pub fn to_system_time(instant: Timestamp) -> SystemTime {
-    let micros = instant.as_microsecond();
-    let distance = Duration::from_micros(micros.unsigned_abs());
-    if micros < 0 { SystemTime::UNIX_EPOCH - distance } else { SystemTime::UNIX_EPOCH + distance }
 }
 
 fn to_microseconds(instant: Timestamp) -> Option<Timestamp> {

@@ -59,7 +59,8 @@ async fn counted_probes_end_with_the_statistics_and_nothing_else_on_standard_out
     assert_eq!(first["stats"].as_array().unwrap().len(), 2);
     assert_eq!((probes(&first, 0), probes(&first, 1)), (3, 3));
     let env = std::fs::read_to_string(directory.join("env")).unwrap();
-    for (name, value) in place.variables().iter().filter(|(name, _)| !name.starts_with("WM_PROBE_")) {
+    let is_a_service = |name: &str| name.starts_with("WM_STREAM_") || name.starts_with("WM_DB_");
+    for (name, value) in place.variables().iter().filter(|(name, _)| is_a_service(name)) {
         assert!(env.contains(&format!("{name}='{value}'\n")), "{env}");
     }
     assert!(env.contains("WM_STATS_URL='http://") && env.contains("WM_INVOKE_PORT="), "{env}");

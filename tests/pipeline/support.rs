@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use flush::{Flush, FlushConfig};
+use flush::{Flush, FlushConfig, retention::Retention};
 use local_stack::{
     functions::{self, Functions},
     kafka::{Kafka, Stream, create_topic},
@@ -17,6 +17,7 @@ use local_stack::{
     workspace,
 };
 use probe::{Probe, ProbeConfig};
+use shared::env::Env;
 use stats::{Stats, StatsConfig};
 use tokio_postgres::{Client, NoTls};
 
@@ -69,6 +70,8 @@ impl Place {
             ("WM_STREAM_BOOTSTRAP_SERVER", self.stream.bootstrap_server.clone()),
             ("WM_STREAM_TOPIC", self.name.clone()),
             ("WM_DB_CONNECTION_STRING", self.connection_string.clone()),
+            // What the tests store is of any age, and is to stay where they look for it.
+            ("WM_RAW_RETENTION", "36500d".to_owned()),
             ("WM_PROBE_TIMEOUT_MS", "60000".to_owned()),
             ("WM_PROBE_CONNECT_TIMEOUT_MS", "60000".to_owned()),
         ]
@@ -81,7 +84,7 @@ impl Place {
     }
 
     pub(crate) fn flush(&self) -> Flush {
-        Flush::new(FlushConfig::from_env(&lookup(self.variables())).unwrap().database)
+        Flush::new(FlushConfig::from_env(&lookup(self.variables())).unwrap())
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -143,4 +146,12 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
         }
     };
     tokio::time::timeout(Duration::from_secs(300), waiting).await.unwrap_or_else(|_| panic!("in vain: {what}"));
+}
+
+/// The retention of rows alone.
+pub(crate) fn retention(raw: &'static str) -> Retention {
+    let variables = lookup(vec![("WM_RAW_RETENTION", raw.to_owned())]);
+    let mut env = Env::new(&variables);
+    let retention = Retention::from_env(&mut env);
+    env.finish(retention).unwrap()
 }

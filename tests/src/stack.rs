@@ -93,7 +93,7 @@ impl StackConfig {
         if let (Err(probe), Err(flush)) = (&probe, &flush) {
             bail!("{probe}\n{flush}");
         }
-        let (_, FlushConfig { database }) = (probe?, flush?);
+        let (_, FlushConfig { database, .. }) = (probe?, flush?);
         let config = Self {
             directory,
             fresh,

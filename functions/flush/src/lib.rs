@@ -1,15 +1,27 @@
 //! flush: a batch of Kafka records in, rows in Postgres out, every record exactly once.
 //!
 //! In the order of the data: [`event`] takes the trigger's JSON apart, [`batch`] decodes each record or says why it
-//! cannot, [`identity`] gives each its key, [`mod@store`] writes all of it in one transaction. Identity is in the row's
-//! key and nowhere else: whatever is delivered again, however often the function is killed, finds its row taken.
+//! cannot, [`identity`] gives each its key, [`mod@store`] makes rows of them, `write` is the one transaction they go in
+//! by. Identity is in the row's key and nowhere else: whatever is delivered again, however often the function is killed,
+//! finds its row taken.
+//!
+//! Then, while it is there, an invocation turns what is closed into history ([`seal`]) and drops what is old
+//! ([`retention`]).
 
 pub mod batch;
+mod certificates;
+mod dictionary;
 pub mod event;
 pub mod identity;
+mod partitions;
+pub mod retention;
 mod row;
+pub mod seal;
 pub mod store;
-mod targets;
+mod unsealed;
+mod write;
+
+use std::time::Duration;
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::Serialize;
@@ -17,23 +29,37 @@ use serde_json::Value;
 use shared::{
     database::{Database, DatabaseConfig, DatabaseError, Lease},
     env::{ConfigError, Env},
+    timestamp,
 };
+use tokio::time::Instant;
 
 use crate::{
     batch::Batch,
     event::{EventError, KafkaEvent},
+    retention::Retention,
+    seal::Sealed,
     store::{Known, Stored, store},
 };
+
+/// How long an invocation goes on sealing, piece by piece; a piece is an hour or a day of 1,024 targets.
+const SEALING_BUDGET: Duration = Duration::from_secs(1);
+/// How long an instance that found nothing to seal waits before it looks again.
+const SEALING_PAUSE: Duration = Duration::from_secs(10);
 
 /// The configuration of flush.
 #[derive(Clone)]
 pub struct FlushConfig {
     /// Where the rows go.
     pub database: DatabaseConfig,
+    /// How long they stay.
+    pub retention: Retention,
 }
 
 /// What is made once per execution environment.
-pub type Flush = Database<Known>;
+pub struct Flush {
+    database: Database<Known>,
+    retention: Retention,
+}
 
 /// The answer of an invocation that did its work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,7 +96,16 @@ impl FlushConfig {
     pub fn from_env(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut env = Env::new(lookup);
         let database = DatabaseConfig::from_env(&mut env);
-        env.finish(Self { database })
+        let retention = Retention::from_env(&mut env);
+        env.finish(Self { database, retention })
+    }
+}
+
+impl Flush {
+    /// What the configuration asks for; connects when it is first needed.
+    #[must_use]
+    pub fn new(config: FlushConfig) -> Self {
+        Self { database: Database::new(config.database), retention: config.retention }
     }
 }
 
@@ -86,12 +121,14 @@ pub async fn handle(flush: &Flush, event: LambdaEvent<Value>) -> Result<Summary,
 /// to `rejects` and takes nobody with it. A connection that breaks on the way is replaced and the batch tried once more;
 /// that is safe at any point, the commit included, because a row that was written already is found by its key.
 ///
+/// What is closed is sealed afterwards, for about a second. If that goes wrong, the batch is stored all the same.
+///
 /// # Errors
 /// The database cannot be reached or refused the batch: nothing is stored, and the batch is to be delivered again.
 pub async fn run(flush: &Flush, event: Value) -> Result<Summary, FlushError> {
     let batch = Batch::decode(KafkaEvent::read(event)?);
     let received = batch.observations.len() + batch.rejects.len();
-    let mut lease = flush.lease().await;
+    let mut lease = flush.database.lease().await;
     let result = match attempt(&mut lease, &batch).await {
         Err(error) if error.is_transient() => {
             tracing::warn!("{error}; trying the batch once more on a new connection");
@@ -100,19 +137,59 @@ pub async fn run(flush: &Flush, event: Value) -> Result<Summary, FlushError> {
         }
         result => result,
     };
-    // Whatever went wrong, the next invocation starts with a connection that has nothing to do with it.
-    let Stored { stored, rejects } = result.inspect_err(|_| lease.discard())?;
+    let Stored { stored, rejects } = result?;
     let rejected = rejects.len();
     if let Some(reject) = rejects.first() {
         tracing::warn!(rejected, "records went to rejects, the first because {}", reject.reason);
     }
     let duplicates = received - rejected - stored;
     tracing::info!(received, stored, duplicates, rejected, "batch stored");
+    match maintain(&mut lease, flush.retention).await {
+        Err(error) if error.is_transient() => tracing::warn!("{error}; sealing goes on with a later batch"),
+        Err(error) => {
+            tracing::error!("{error}; the batch is stored, but history is not sealed");
+            lease.keep();
+        }
+        Ok(()) => lease.keep(),
+    }
     Ok(Summary { received, stored, duplicates, rejected, batch_item_failures: [] })
 }
 
 async fn attempt(lease: &mut Lease<'_, Known>, batch: &Batch) -> Result<Stored, DatabaseError> {
     store(lease.session().await?, batch).await
+}
+
+/// Seals what is closed and drops what is old, as far as it is time to.
+async fn maintain(lease: &mut Lease<'_, Known>, retention: Retention) -> Result<(), DatabaseError> {
+    let session = lease.session().await?;
+    let (client, schedule) = (&mut session.client, &mut session.state.schedule);
+    let deadline = Instant::now() + SEALING_BUDGET;
+    while schedule.sealing.is_none_or(|due| due <= Instant::now()) && Instant::now() < deadline {
+        let step = seal::step(client).await;
+        if !matches!(step, Ok(Some(_))) {
+            schedule.sealing = Some(Instant::now() + SEALING_PAUSE);
+        }
+        if let Some(Sealed { span, probes }) = step? {
+            tracing::info!(probes, "sealed: {span:?}");
+        }
+    }
+    retention::enforce(client, schedule, retention, timestamp::now().into()).await
+}
+
+/// Seals all that is closed, however long it takes, and drops what is old: for whoever does not want to wait until
+/// invocations have done it, such as a rebuild. Tells `observe` of each piece.
+///
+/// # Errors
+/// The database failed, or what it holds cannot be read; what was sealed until then stays so.
+pub async fn seal_all(flush: &Flush, mut observe: impl FnMut(Sealed)) -> Result<(), FlushError> {
+    let mut lease = flush.database.lease().await;
+    let session = lease.session().await?;
+    while let Some(sealed) = seal::step(&mut session.client).await? {
+        observe(sealed);
+    }
+    retention::drop_aged(&mut session.client, flush.retention, timestamp::now().into()).await?;
+    lease.keep();
+    Ok(())
 }
 
 impl From<FlushError> for Diagnostic {

@@ -7,7 +7,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
 
-    let flush = &Flush::new(FlushConfig::from_env(&shared::env::process)?.database);
+    let flush = &Flush::new(FlushConfig::from_env(&shared::env::process)?);
 
     run(service_fn(async |event: LambdaEvent<_>| handle(flush, event).await)).await
 }

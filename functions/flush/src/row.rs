@@ -1,22 +1,18 @@
 //! An observation as a row of `probes`, for both ways in. The columns are those of `copy_probes.sql`, in its order.
 
-use std::time::SystemTime;
-
-use shared::{
-    Millis,
-    record::{FailureKind, Outcome},
-    timestamp::to_system_time,
-};
+use shared::{Micros, Millis};
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::batch::Observation;
 
+/// How many columns there are.
+const COLUMNS: usize = 16;
+
 /// The types of the columns.
-pub(crate) const TYPES: [Type; 17] = [
+pub(crate) const TYPES: [Type; COLUMNS] = [
     Type::TIMESTAMPTZ,
     Type::INT8,
     Type::TIMESTAMPTZ,
-    Type::TIMESTAMPTZ,
     Type::INT4,
     Type::INT4,
     Type::INT4,
@@ -28,17 +24,16 @@ pub(crate) const TYPES: [Type; 17] = [
     Type::INT2,
     Type::INT2,
     Type::INT2,
-    Type::TEXT,
+    Type::INT2,
     Type::TEXT,
 ];
 
 /// A row of `probes`.
 pub(crate) struct Row<'record> {
-    probed_at: SystemTime,
+    pub(crate) probed_at: Micros,
     record_id: i64,
-    scheduled_at: Option<SystemTime>,
-    certificate_expires_at: Option<SystemTime>,
-    target_id: i32,
+    scheduled_at: Option<Micros>,
+    pub(crate) target_id: i32,
     response_time_us: Option<i32>,
     dns_us: Option<i32>,
     connect_us: Option<i32>,
@@ -48,9 +43,9 @@ pub(crate) struct Row<'record> {
     http_status_code: Option<i16>,
     attempt: i16,
     outcome: i16,
-    error_kind: Option<i16>,
-    location: &'record str,
-    error_message: Option<&'record str>,
+    error_kind: i16,
+    location_id: i16,
+    error_message: &'record str,
     /// Where the row comes from; not a column.
     pub(crate) observation: &'record Observation,
 }
@@ -58,25 +53,23 @@ pub(crate) struct Row<'record> {
 /// The values of a column, of whatever type it has.
 type Column<'rows> = (Box<dyn ToSql + Sync + 'rows>, Type);
 
-/// The rows of observations, each with the id of its target: in the order of the key, so that the index is filled from
-/// left to right and two batches that overlap take their locks in the same order; and each key once.
-pub(crate) fn rows<'record>(observations: impl Iterator<Item = (i32, &'record Observation)>) -> Vec<Row<'record>> {
-    let mut rows: Vec<_> = observations.map(|(target_id, observation)| Row::new(target_id, observation)).collect();
-    rows.sort_by_key(Row::key);
+/// Puts rows in the order of the key, so that the index is filled from left to right and two batches that overlap take
+/// their locks in the same order; and leaves each key once.
+pub(crate) fn sort(rows: &mut Vec<Row<'_>>) {
+    rows.sort_unstable_by_key(Row::key);
     rows.dedup_by_key(|row| row.key());
-    rows
 }
 
 impl<'record> Row<'record> {
-    fn new(target_id: i32, observation: &'record Observation) -> Self {
+    /// The row of an observation, with the ids of its target and its location.
+    pub(crate) fn new(target_id: i32, location_id: i16, observation: &'record Observation) -> Self {
         let record = &observation.record;
         let phases = record.phases.unwrap_or_default();
         let micros = |phase: Option<Millis>| phase.map(Millis::as_micros);
         Self {
-            probed_at: to_system_time(record.timestamp),
+            probed_at: record.timestamp.into(),
             record_id: observation.record_id,
-            scheduled_at: record.scheduled_at.map(to_system_time),
-            certificate_expires_at: record.certificate_expires_at.map(to_system_time),
+            scheduled_at: record.scheduled_at.map(Micros::from),
             target_id,
             response_time_us: micros(record.response_time_ms),
             dns_us: micros(phases.dns),
@@ -87,26 +80,25 @@ impl<'record> Row<'record> {
             // Both fit: Record::decode refuses what does not.
             http_status_code: record.http_status_code.map(u16::cast_signed),
             attempt: record.attempt.cast_signed(),
-            outcome: outcome_code(record.outcome()),
-            error_kind: record.error.as_ref().map(|error| error_code(error.kind)),
-            location: record.location.as_deref().unwrap_or_default(),
-            error_message: record.error.as_ref().map(|error| error.message.as_str()),
+            outcome: record.outcome().code().into(),
+            error_kind: record.error.as_ref().map_or(-1, |error| error.kind.code().into()),
+            location_id,
+            error_message: record.error.as_ref().map_or("", |error| &error.message),
             observation,
         }
     }
 
     /// The primary key.
-    fn key(&self) -> (i32, SystemTime, i64) {
+    fn key(&self) -> (i32, Micros, i64) {
         (self.target_id, self.probed_at, self.record_id)
     }
 
     /// The values, one per column.
-    pub(crate) fn values(&self) -> [&(dyn ToSql + Sync); 17] {
+    pub(crate) fn values(&self) -> [&(dyn ToSql + Sync); COLUMNS] {
         [
             &self.probed_at,
             &self.record_id,
             &self.scheduled_at,
-            &self.certificate_expires_at,
             &self.target_id,
             &self.response_time_us,
             &self.dns_us,
@@ -118,7 +110,7 @@ impl<'record> Row<'record> {
             &self.attempt,
             &self.outcome,
             &self.error_kind,
-            &self.location,
+            &self.location_id,
             &self.error_message,
         ]
     }
@@ -137,7 +129,6 @@ pub(crate) fn columns<'rows>(rows: &'rows [Row<'_>]) -> Vec<Column<'rows>> {
         column(rows, Type::TIMESTAMPTZ_ARRAY, |row| row.probed_at),
         column(rows, Type::INT8_ARRAY, |row| row.record_id),
         column(rows, Type::TIMESTAMPTZ_ARRAY, |row| row.scheduled_at),
-        column(rows, Type::TIMESTAMPTZ_ARRAY, |row| row.certificate_expires_at),
         column(rows, Type::INT4_ARRAY, |row| row.target_id),
         column(rows, Type::INT4_ARRAY, |row| row.response_time_us),
         column(rows, Type::INT4_ARRAY, |row| row.dns_us),
@@ -149,32 +140,7 @@ pub(crate) fn columns<'rows>(rows: &'rows [Row<'_>]) -> Vec<Column<'rows>> {
         column(rows, Type::INT2_ARRAY, |row| row.attempt),
         column(rows, Type::INT2_ARRAY, |row| row.outcome),
         column(rows, Type::INT2_ARRAY, |row| row.error_kind),
-        column(rows, Type::TEXT_ARRAY, |row| row.location),
+        column(rows, Type::INT2_ARRAY, |row| row.location_id),
         column(rows, Type::TEXT_ARRAY, |row| row.error_message),
     ]
-}
-
-/// The numbers that the table keeps; they are stored, so they may never change.
-fn outcome_code(outcome: Outcome) -> i16 {
-    match outcome {
-        Outcome::Up => 0,
-        Outcome::Degraded => 1,
-        Outcome::Down => 2,
-        Outcome::Missed => 3,
-    }
-}
-
-/// The same for the kinds of failure.
-fn error_code(kind: FailureKind) -> i16 {
-    match kind {
-        FailureKind::Dns => 0,
-        FailureKind::Connect => 1,
-        FailureKind::Tls => 2,
-        FailureKind::Timeout => 3,
-        FailureKind::Redirect => 4,
-        FailureKind::Blocked => 5,
-        FailureKind::Protocol => 6,
-        FailureKind::Body => 7,
-        FailureKind::Assertion => 8,
-    }
 }

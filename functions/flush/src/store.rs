@@ -1,36 +1,47 @@
-//! A batch into Postgres, in one transaction.
-
-use std::pin::pin;
+//! A batch into Postgres.
 
 use shared::{
-    database::{DatabaseError, Session, causes, is_about_data},
-    migrations,
+    Micros,
+    database::{DatabaseError, Session, is_about_data},
+    migrations, timestamp,
 };
-use tokio_postgres::{Client, Error, Transaction, binary_copy::BinaryCopyInWriter, types::Type};
+use tokio_postgres::Client;
 
 use crate::{
-    batch::{Batch, Reject},
+    batch::{Batch, Observation, Reject},
+    certificates::Certificates,
+    dictionary::{self, Dictionary, Name},
+    partitions::Partitions,
+    retention::Schedule,
     row::{self, Row},
-    targets::Targets,
+    unsealed::{self, Announced},
+    write::{Load, Statements, Written, write},
 };
 
-/// What is known through a connection: that the schema is there, and the ids of targets. New with each connection,
-/// since that may lead to another database.
-#[derive(Default)]
+/// What is known through a connection. New with each connection, since that may lead to another database.
 pub struct Known {
-    migrated: bool,
-    targets: Targets,
+    /// `None` before the schema was looked at.
+    statements: Option<Statements>,
+    targets: Dictionary<i32>,
+    locations: Dictionary<i16>,
+    certificates: Certificates,
+    partitions: Partitions,
+    announced: Announced,
+    pub(crate) schedule: Schedule,
 }
 
-/// How rows get into the table; each next one for what the one before refused as a whole.
-#[derive(Clone, Copy)]
-enum Load {
-    /// Binary COPY: the fastest way in, refused by a key that is taken.
-    Copy,
-    /// `ON CONFLICT DO NOTHING`: for a batch of which some part is there already.
-    SkipDuplicates,
-    /// The same by halves, down to the rows that the schema refuses: these become rejects.
-    SetApart,
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            statements: None,
+            targets: dictionary::targets(),
+            locations: dictionary::locations(),
+            certificates: Certificates::default(),
+            partitions: Partitions::default(),
+            announced: Announced::default(),
+            schedule: Schedule::default(),
+        }
+    }
 }
 
 /// What became of a batch.
@@ -41,117 +52,84 @@ pub struct Stored {
     pub rejects: Vec<Reject>,
 }
 
-/// Writes the batch in one transaction.
+/// How often a batch is tried anew because somebody sealed its hours in the meantime.
+const ATTEMPTS: usize = 20;
+
+/// Writes the batch in one transaction. A warm invocation with nothing new (a target, an hour, a certificate) takes the
+/// two round trips that [`write`](mod@crate::write) describes; each new thing costs one more, once.
 ///
 /// # Errors
 /// The database failed; nothing of the batch is stored then.
 pub async fn store(session: &mut Session<Known>, batch: &Batch) -> Result<Stored, DatabaseError> {
     let Session { client, state, .. } = session;
-    if !state.migrated {
-        migrations::run(client).await?;
-        state.migrated = true;
-    }
     let mut rejects = batch.rejects.clone();
-    let mut known = Vec::with_capacity(batch.observations.len());
-    for (target_id, observation) in
-        state.targets.ids(client, &batch.observations).await?.into_iter().zip(&batch.observations)
-    {
-        match target_id {
-            Ok(target_id) => known.push((target_id, observation)),
-            Err(reason) => rejects.push(Reject::new(observation.source.clone(), &reason)),
+    let statements = match state.statements.take() {
+        Some(statements) => statements,
+        None => {
+            migrations::run(client).await?;
+            Statements::prepare(client).await?
         }
-    }
-    let rows = row::rows(known.into_iter());
-    let mut result = write(client, &rows, &mut rejects, Load::Copy).await;
-    for load in [Load::SkipDuplicates, Load::SetApart] {
-        if result.as_ref().is_err_and(is_about_data) {
-            result = write(client, &rows, &mut rejects, load).await;
-        }
-    }
-    Ok(Stored { stored: usize::try_from(result?).unwrap_or(usize::MAX), rejects })
-}
-
-/// One transaction: the rows, and the rejects, if any. Returns how many rows were new.
-async fn write(client: &mut Client, rows: &[Row<'_>], rejects: &mut Vec<Reject>, load: Load) -> Result<u64, Error> {
-    let mut transaction = client.transaction().await?;
-    let stored = match load {
-        Load::Copy => copy(&transaction, rows).await?,
-        Load::SkipDuplicates => insert(&transaction, rows).await?,
-        Load::SetApart => insert_what_fits(&mut transaction, rows, rejects).await?,
     };
-    if !rejects.is_empty() {
-        insert_rejects(&transaction, rejects).await?;
-    }
-    transaction.commit().await?;
-    Ok(stored)
-}
+    let statements = &*state.statements.insert(statements);
+    let observations = &batch.observations;
+    let mut rows = rows(client, &mut state.targets, &mut state.locations, observations, &mut rejects).await?;
+    state.partitions.ensure(client, &rows, timestamp::now().into()).await?;
+    state.certificates.store(client, &rows).await?;
 
-async fn copy(transaction: &Transaction<'_>, rows: &[Row<'_>]) -> Result<u64, Error> {
-    let sink = transaction.copy_in(include_str!("copy_probes.sql")).await?;
-    let mut writer = pin!(BinaryCopyInWriter::new(sink, &row::TYPES));
-    for row in rows {
-        writer.as_mut().write(&row.values()).await?;
-    }
-    writer.finish().await
-}
-
-async fn insert(transaction: &Transaction<'_>, rows: &[Row<'_>]) -> Result<u64, Error> {
-    let columns = row::columns(rows);
-    let parameters: Vec<_> = columns.iter().map(|(values, type_)| (values.as_ref(), type_.clone())).collect();
-    transaction.execute_typed(include_str!("insert_probes.sql"), &parameters).await
-}
-
-/// Inserts every row that the schema takes. Halves what it refuses, so that one bad row among thousands costs a dozen
-/// statements more.
-async fn insert_what_fits(
-    transaction: &mut Transaction<'_>,
-    rows: &[Row<'_>],
-    rejects: &mut Vec<Reject>,
-) -> Result<u64, Error> {
-    let mut stored = 0;
-    let mut pending = vec![rows];
-    while let Some(part) = pending.pop() {
-        let savepoint = transaction.transaction().await?;
-        match (insert(&savepoint, part).await, part) {
-            (Ok(new), _) => {
-                savepoint.commit().await?;
-                stored += new;
+    let mut loads = [Load::SkipDuplicates, Load::SetApart].into_iter();
+    let mut load = Load::Copy;
+    for _ in 0..ATTEMPTS {
+        let hours = unsealed::hours(&rows);
+        state.announced.add(client, &hours).await?;
+        match write(client, statements, &hours, &rows, &mut rejects, load).await {
+            Ok(Written::Rows(stored)) => {
+                return Ok(Stored { stored: usize::try_from(stored).unwrap_or(usize::MAX), rejects });
             }
-            (Err(error), [row]) if is_about_data(&error) => {
-                savepoint.rollback().await?;
-                rejects.push(Reject::new(row.observation.source.clone(), &causes(&error)));
-            }
-            (Err(error), part) if is_about_data(&error) => {
-                savepoint.rollback().await?;
-                let (left, right) = part.split_at(part.len() / 2);
-                pending.extend([right, left]);
-            }
-            (Err(error), _) => return Err(error),
+            Ok(Written::Sealed) => state.announced.forget(),
+            Ok(Written::TooOld(chunks_from)) => set_apart(&mut rows, chunks_from, &mut rejects),
+            Err(error) if is_about_data(&error) => match loads.next() {
+                Some(next) => load = next,
+                None => return Err(error.into()),
+            },
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(stored)
+    Err(DatabaseError::Unexpected(format!("the hours of a batch were sealed {ATTEMPTS} times while it was written")))
 }
 
-async fn insert_rejects(transaction: &Transaction<'_>, rejects: &[Reject]) -> Result<u64, Error> {
-    let topics: Vec<_> = rejects.iter().map(|reject| reject.position.topic.as_str()).collect();
-    let partitions: Vec<_> = rejects.iter().map(|reject| reject.position.partition).collect();
-    let offsets: Vec<_> = rejects.iter().map(|reject| reject.position.offset).collect();
-    let hashes: Vec<_> = rejects.iter().map(|reject| reject.content_hash).collect();
-    let keys: Vec<_> = rejects.iter().map(|reject| reject.key.as_deref()).collect();
-    let values: Vec<_> = rejects.iter().map(|reject| reject.value.as_deref()).collect();
-    let reasons: Vec<_> = rejects.iter().map(|reject| reject.reason.as_str()).collect();
-    transaction
-        .execute_typed(
-            include_str!("insert_rejects.sql"),
-            &[
-                (&topics, Type::TEXT_ARRAY),
-                (&partitions, Type::INT4_ARRAY),
-                (&offsets, Type::INT8_ARRAY),
-                (&hashes, Type::INT8_ARRAY),
-                (&keys, Type::BYTEA_ARRAY),
-                (&values, Type::BYTEA_ARRAY),
-                (&reasons, Type::TEXT_ARRAY),
-            ],
-        )
-        .await
+/// The rows of observations, in the order of the key; what names a target or a location that the database refuses goes
+/// to `rejects`.
+async fn rows<'batch>(
+    client: &Client,
+    targets: &mut Dictionary<i32>,
+    locations: &mut Dictionary<i16>,
+    observations: &'batch [Observation],
+    rejects: &mut Vec<Reject>,
+) -> Result<Vec<Row<'batch>>, DatabaseError> {
+    let target = |observation: &'batch Observation| -> Name<'batch> {
+        (&observation.record.url, observation.record.monitor.as_deref().unwrap_or_default())
+    };
+    let location = |observation: &'batch Observation| -> Name<'batch> {
+        (observation.record.location.as_deref().unwrap_or_default(), "")
+    };
+    let target_ids = targets.ids(client, &observations.iter().map(target).collect::<Vec<_>>()).await?;
+    let location_ids = locations.ids(client, &observations.iter().map(location).collect::<Vec<_>>()).await?;
+    let mut rows = Vec::with_capacity(observations.len());
+    for (observation, ids) in observations.iter().zip(target_ids.into_iter().zip(location_ids)) {
+        match ids {
+            (Ok(target_id), Ok(location_id)) => rows.push(Row::new(target_id, location_id, observation)),
+            (Err(reason), _) | (_, Err(reason)) => rejects.push(Reject::new(observation.source.clone(), &reason)),
+        }
+    }
+    row::sort(&mut rows);
+    Ok(rows)
+}
+
+/// Moves the rows from before `chunks_from` to the rejects.
+fn set_apart(rows: &mut Vec<Row<'_>>, chunks_from: Micros, rejects: &mut Vec<Reject>) {
+    let instant = timestamp::format(chunks_from.timestamp());
+    let reason = format!("timestamp is before {instant}, and the probes of then were dropped (WM_CHUNK_RETENTION)");
+    for row in rows.extract_if(.., |row| row.probed_at < chunks_from) {
+        rejects.push(Reject::new(row.observation.source.clone(), &reason));
+    }
 }

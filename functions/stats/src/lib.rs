@@ -1,21 +1,24 @@
 //! stats: an HTTP request in, response-time percentiles per URL out.
 //!
-//! In the order of the data: [`query`] reads the query string, [`percentiles`] asks Postgres, [`response`] makes the
+//! In the order of the data: [`query`] reads the query string, [`history`] reads Postgres, [`response`] makes the
 //! answer, and is the one place where an error becomes a status.
 
-pub mod percentiles;
+pub mod history;
 pub mod query;
 pub mod response;
 
 use jiff::Timestamp;
 use lambda_http::{Body, Request, Response};
 use shared::{
+    Micros,
     database::{Database, DatabaseConfig, DatabaseError, Lease},
     env::{ConfigError, Env},
+    history::Measure,
     timestamp,
 };
 
 use crate::{
+    history::{EXACT_PROBES, HistoryQuery},
     query::StatsQuery,
     response::{StatsError, StatsReport},
 };
@@ -58,7 +61,7 @@ async fn answer(stats: &Stats, query: &str, now: Timestamp) -> Result<StatsRepor
     run(stats, &StatsQuery::parse(query)?, now).await
 }
 
-/// Answers `query` as of `now`. Apart from [`handle`] so that it can be called without Lambda and at a chosen time.
+/// Answers `query` as of `now`; a window is `[now − length, now)`. Apart from [`handle`] so that it can be called without Lambda and at a chosen time.
 /// A connection that broke is replaced and the question asked once more.
 ///
 /// # Errors
@@ -72,10 +75,17 @@ pub async fn run(stats: &Stats, query: &StatsQuery, now: Timestamp) -> Result<St
         }
         answer => answer,
     };
-    // Whatever went wrong, the next invocation starts with a connection that has nothing to do with it.
-    Ok(answer.inspect_err(|_| lease.discard())?)
+    let report = answer?;
+    lease.keep();
+    Ok(report)
 }
 
 async fn attempt(lease: &mut Lease<'_, ()>, query: &StatsQuery, now: Timestamp) -> Result<StatsReport, DatabaseError> {
-    percentiles::select(&lease.session().await?.client, query, now).await
+    let urls = (!query.urls.is_empty()).then_some(query.urls.as_slice());
+    // A window reaches back at most a hundred years, so its start always exists.
+    let from = query.window.as_ref().and_then(|window| now.checked_sub(window.length).ok()).map(Micros::from);
+    let to = query.window.as_ref().map(|_| Micros::from(now));
+    let asked = HistoryQuery { urls, from, to, measure: Measure::ResponseTime, exact_probes: EXACT_PROBES };
+    let history = history::read(&lease.session().await?.client, &asked).await?;
+    Ok(StatsReport::new(history, query))
 }

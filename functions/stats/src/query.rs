@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use shared::env::parse_length;
 
 /// What `GET /stats` is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,9 +31,6 @@ pub struct BadParameter {
     /// What is wrong, and what is expected.
     pub detail: String,
 }
-
-/// The longest window, so that its start stays within the years that a timestamp can have.
-const MAX_WINDOW_DAYS: u64 = 36_500;
 
 impl StatsQuery {
     /// Reads a query string.
@@ -71,24 +69,8 @@ fn parse_window(text: &str) -> Result<Option<Window>, String> {
     if text == "all" {
         return Ok(None);
     }
-    let bad = || format!("{text:?} is not a window: expected a number and a unit, as in 15m, 24h or 7d, or all");
-    let unit = text.chars().last().ok_or_else(bad)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return Err(bad()),
-    };
-    let number = text.strip_suffix(unit).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    let number: u64 = number.and_then(|digits| digits.parse().ok()).ok_or_else(bad)?;
-    match number.checked_mul(seconds) {
-        Some(0) => Err(format!("{text:?} is an empty window")),
-        Some(length) if length <= MAX_WINDOW_DAYS * 86_400 => {
-            Ok(Some(Window { name: text.to_owned(), length: Duration::from_secs(length) }))
-        }
-        _ => Err(format!("{text:?} is too long a window: expected at most {MAX_WINDOW_DAYS}d, or all")),
-    }
+    let length = parse_length(text).map_err(|error| format!("{error}, or all"))?;
+    Ok(Some(Window { name: text.to_owned(), length }))
 }
 
 #[cfg(test)]

@@ -7,9 +7,12 @@ use lambda_http::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::{database::DatabaseError, timestamp};
+use shared::{Micros, database::DatabaseError, timestamp};
 
-use crate::query::BadParameter;
+use crate::{
+    history::History,
+    query::{BadParameter, StatsQuery},
+};
 
 /// The answer of `GET /stats`. The envelope and the first five names are those of the Python CLI `wm`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,12 +42,58 @@ pub struct UrlStats {
     pub down: i64,
     /// The window as asked for, or `all`.
     pub window: String,
+    /// Where what is counted begins, inclusive: with the window, or later where older history was dropped; null where
+    /// nothing was and everything is counted.
+    #[serde(with = "timestamp::option")]
+    pub from: Option<Timestamp>,
+    /// Where it ends, exclusive; null where everything is counted.
+    #[serde(with = "timestamp::option")]
+    pub to: Option<Timestamp>,
+    /// Whether the percentiles are exact; otherwise whole days in them come from histograms.
+    pub exact: bool,
+    /// By how much a percentile may be off, relative to itself: 0 where they are exact. Counts are always exact.
+    pub max_relative_error: f64,
     /// When the first probe of the window started.
     #[serde(with = "timestamp::option")]
     pub first_probe_at: Option<Timestamp>,
     /// When the last one started.
     #[serde(with = "timestamp::option")]
     pub last_probe_at: Option<Timestamp>,
+}
+
+impl StatsReport {
+    /// The report of what was read.
+    #[must_use]
+    pub fn new(history: History, query: &StatsQuery) -> Self {
+        let (from, to) = history.window;
+        let window = query.window.as_ref().map_or("all", |window| &window.name);
+        let stats = history.urls.into_iter().map(|(url, mut tally)| {
+            let percentiles =
+                tally.quantiles([0.5, 0.95, 0.99]).map(|micros| micros.map(|micros| micros.round() / 1_000.0));
+            let [p50_ms, p95_ms, p99_ms] = percentiles.map_or([None; 3], |millis| millis.map(Some));
+            let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+            let (probes, responses) = (tally.counts.probes(), tally.counts.responses());
+            let [_, _, down, _] = tally.counts.outcomes;
+            UrlStats {
+                url,
+                probes: count(probes),
+                p50_ms,
+                p95_ms,
+                p99_ms,
+                responses: count(responses),
+                failures: count(probes.saturating_sub(responses)),
+                down: count(down),
+                window: window.to_owned(),
+                from: from.map(Micros::timestamp),
+                to: to.map(Micros::timestamp),
+                exact: tally.is_exact(),
+                max_relative_error: tally.relative_error(),
+                first_probe_at: tally.range.map(|(first, _)| first.timestamp()),
+                last_probe_at: tally.range.map(|(_, last)| last.timestamp()),
+            }
+        });
+        Self { stats: stats.collect() }
+    }
 }
 
 /// Why there is no report.

@@ -1,0 +1,183 @@
+//! What is dropped by age, once it is sealed: rows after `WM_RAW_RETENTION`, chunks after `WM_CHUNK_RETENTION`, summaries
+//! after `WM_DAY_RETENTION`.
+
+use std::time::Duration;
+
+use shared::{Micros, Span, database::DatabaseError, env::Env};
+use tokio::time::Instant;
+use tokio_postgres::{
+    Client, Error,
+    error::SqlState,
+    types::{ToSql, Type},
+};
+
+use crate::partitions::{self, existing};
+
+/// A day longer than topics usually keep their records, so that a topic read anew finds its rows.
+const RAW_RETENTION: Duration = Duration::from_secs(8 * 86_400);
+/// How often an instance looks for what has come of age.
+const INTERVAL: Duration = Duration::from_secs(600);
+
+/// How long to keep what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Rows of `probes`; dropped by whole days.
+    pub raw: Duration,
+    /// Chunks, by whole days; `None` keeps them.
+    pub chunks: Option<Duration>,
+    /// Summaries, by whole months; `None` keeps them.
+    pub summaries: Option<Duration>,
+}
+
+/// When this instance sees to what next.
+#[derive(Default)]
+pub(crate) struct Schedule {
+    pub(crate) sealing: Option<Instant>,
+    pub(crate) retention: Option<Instant>,
+}
+
+impl Retention {
+    /// Reads `WM_RAW_RETENTION`, `WM_CHUNK_RETENTION` and `WM_DAY_RETENTION`, lengths of time such as `8d`. Mistakes are
+    /// noted in `env`.
+    #[must_use]
+    pub fn from_env(env: &mut Env<'_>) -> Self {
+        let retention = Self {
+            raw: env.retention("WM_RAW_RETENTION").unwrap_or(RAW_RETENTION),
+            chunks: env.retention("WM_CHUNK_RETENTION"),
+            summaries: env.retention("WM_DAY_RETENTION"),
+        };
+        if retention.chunks.is_some_and(|chunks| chunks < retention.raw) {
+            env.mistake("WM_CHUNK_RETENTION is shorter than WM_RAW_RETENTION (8d by default)".to_owned());
+        }
+        match (retention.chunks, retention.summaries) {
+            (None, Some(_)) => {
+                env.mistake(
+                    "WM_DAY_RETENTION is set and WM_CHUNK_RETENTION is not: chunks would be kept for ever, \
+                             while the days made of them are dropped"
+                        .to_owned(),
+                );
+            }
+            (Some(chunks), Some(summaries)) if summaries < chunks => {
+                env.mistake("WM_DAY_RETENTION is shorter than WM_CHUNK_RETENTION".to_owned());
+            }
+            _ => {}
+        }
+        retention
+    }
+}
+
+/// Drops what has come of age, unless it was looked at a short while ago.
+pub(crate) async fn enforce(
+    client: &mut Client,
+    schedule: &mut Schedule,
+    retention: Retention,
+    now: Micros,
+) -> Result<(), DatabaseError> {
+    if schedule.retention.is_none_or(|due| due <= Instant::now()) {
+        drop_aged(client, retention, now).await?;
+        schedule.retention = Some(Instant::now() + INTERVAL);
+    }
+    Ok(())
+}
+
+/// Drops what has come of age as of `now`.
+///
+/// # Errors
+/// The database failed. What was dropped until then stays so.
+pub async fn drop_aged(client: &mut Client, retention: Retention, now: Micros) -> Result<(), DatabaseError> {
+    let before = |length: Duration| Micros(now.0.saturating_sub(i64::try_from(length.as_micros()).unwrap_or(i64::MAX)));
+    let cutoff = Span::Day.start(before(retention.raw));
+    for (name, day) in existing(client).await? {
+        if day < cutoff && drop_partition(client, &name, day).await? {
+            tracing::info!("dropped {name}: it is sealed and older than WM_RAW_RETENTION");
+        }
+    }
+    let other: [(&(dyn ToSql + Sync), Type); 1] = [(&cutoff, Type::TIMESTAMPTZ)];
+    client.execute_typed(include_str!("delete_other_probes.sql"), &other).await?;
+
+    let chunks_from = retention.chunks.map(|length| Span::Day.start(before(length)));
+    let summaries_from = retention.summaries.map(|length| Span::Month.start(before(length)));
+    if chunks_from.is_none() && summaries_from.is_none() {
+        return Ok(());
+    }
+    // First the horizon, by itself: once it is set nobody writes before it, and readers do not look there.
+    let horizon: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&chunks_from, Type::TIMESTAMPTZ), (&summaries_from, Type::TIMESTAMPTZ)];
+    client.execute_typed(include_str!("update_horizon.sql"), &horizon).await?;
+    client.execute_typed(include_str!("delete_chunks.sql"), &[]).await?;
+    client.execute_typed(include_str!("delete_summaries.sql"), &[]).await?;
+    Ok(())
+}
+
+/// Drops a partition unless some of its hours are to be sealed. False if they are, or if others were in the way.
+async fn drop_partition(client: &mut Client, name: &str, day: Micros) -> Result<bool, DatabaseError> {
+    let transaction = client.transaction().await?;
+    let lock = partitions::LOCK;
+    // Without writers: whoever wrote has announced its hours, and that is committed.
+    let locked = transaction
+        .batch_execute(&format!(
+            "set local lock_timeout = '500ms';
+             select pg_advisory_xact_lock({lock});
+             lock table only probes in access exclusive mode"
+        ))
+        .await;
+    if gave_way(locked)? {
+        return Ok(false);
+    }
+    let end = Span::Day.end(day);
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&day, Type::TIMESTAMPTZ), (&end, Type::TIMESTAMPTZ)];
+    let unsealed = "select from unsealed where span = 0 and starts_at >= $1 and starts_at < $2 limit 1";
+    if !transaction.query_typed(unsealed, &parameters).await?.is_empty() {
+        return Ok(false);
+    }
+    if gave_way(transaction.batch_execute(&format!("drop table if exists {name}")).await)? {
+        return Ok(false);
+    }
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Whether a statement gave up because others held its lock.
+fn gave_way(result: Result<(), Error>) -> Result<bool, Error> {
+    match result {
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(true),
+        result => result.map(|()| false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Retention, String> {
+        let lookup =
+            |name: &str| variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned());
+        let mut env = Env::new(&lookup);
+        let retention = Retention::from_env(&mut env);
+        env.finish(retention).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn rows_stay_for_eight_days_and_history_for_ever_unless_told_otherwise() {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        assert_eq!(read(&[]), Ok(Retention { raw: days(8), chunks: None, summaries: None }));
+        let all = [("WM_RAW_RETENTION", "36h"), ("WM_CHUNK_RETENTION", "400d"), ("WM_DAY_RETENTION", "3650d")];
+        let raw = Duration::from_secs(36 * 3_600);
+        assert_eq!(read(&all), Ok(Retention { raw, chunks: Some(days(400)), summaries: Some(days(3_650)) }));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        let cases = [
+            (vec![("WM_RAW_RETENTION", "8")], "WM_RAW_RETENTION is \"8\": expected a number and a unit"),
+            (vec![("WM_RAW_RETENTION", "59m")], "WM_RAW_RETENTION is \"59m\": expected at least 1h"),
+            (vec![("WM_CHUNK_RETENTION", "7d")], "WM_CHUNK_RETENTION is shorter than WM_RAW_RETENTION"),
+            (vec![("WM_DAY_RETENTION", "90d")], "WM_DAY_RETENTION is set and WM_CHUNK_RETENTION is not"),
+            (vec![("WM_CHUNK_RETENTION", "90d"), ("WM_DAY_RETENTION", "89d")], "WM_DAY_RETENTION is shorter"),
+        ];
+        for (variables, expected) in cases {
+            let error = read(&variables).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

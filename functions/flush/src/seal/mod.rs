@@ -1,0 +1,126 @@
+//! Sealing: what is closed becomes history. An hour becomes chunks ([`hour`]), a day and a month become summaries
+//! ([`rollup`]). Whoever flushes does some of it, one at a time in the whole database, an hour or a day of 1,024 targets
+//! in a transaction.
+//!
+//! Everything sealed is a function of what it is sealed from, and the chunk of an hour that is sealed again is the union
+//! of the chunk there is and the rows there are; so sealing may be killed at any point, and repeated. A late row
+//! announces its hour again (see `unsealed`), the hour then announces its day, the day its month.
+
+mod hour;
+mod rollup;
+
+use shared::{Micros, Span, database::DatabaseError, history::rows::Block};
+use tokio_postgres::{
+    Client, Error,
+    types::{ToSql, Type},
+};
+
+/// Whoever seals holds this advisory lock.
+const LOCK: i64 = 0x7765_6273_6974_6502;
+
+/// A span of a block of targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Unsealed {
+    span: Span,
+    starts_at: Micros,
+    block: Block,
+}
+
+/// A piece of sealing that was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealed {
+    /// What was sealed: an hour, a day, a month.
+    pub span: Span,
+    /// How many probes there are in it.
+    pub probes: u64,
+}
+
+/// What was made of a span, one column per field.
+#[derive(Default)]
+struct Columns {
+    targets: Vec<i32>,
+    locations: Vec<i16>,
+    probes: Vec<i32>,
+    /// Samples or a summary.
+    first: Vec<Vec<u8>>,
+    /// Phases.
+    second: Vec<Vec<u8>>,
+}
+
+impl Columns {
+    fn push(&mut self, target: i32, location: i16, probes: u64, first: Vec<u8>, second: Vec<u8>) {
+        self.targets.push(target);
+        self.locations.push(location);
+        self.probes.push(i32::try_from(probes).unwrap_or(i32::MAX));
+        self.first.push(first);
+        self.second.push(second);
+    }
+}
+
+/// Seals the oldest span that is closed, hours before days before months. `None` if there is nothing to seal, or if
+/// another instance is at it.
+///
+/// # Errors
+/// The database failed, or what it holds cannot be read; nothing is changed then.
+pub async fn step(client: &mut Client) -> Result<Option<Sealed>, DatabaseError> {
+    let transaction = client.transaction().await?;
+    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&LOCK, Type::INT8)];
+    let turn = transaction.query_typed("select pg_try_advisory_xact_lock($1)", &parameters).await?;
+    if !turn.first().map_or(Ok(false), |row| row.try_get(0))? {
+        return Ok(None);
+    }
+    let Some(unsealed) = pick(transaction.client()).await? else { return Ok(None) };
+    let columns = match unsealed.span {
+        Span::Hour => hour::seal(transaction.client(), unsealed).await?,
+        Span::Day | Span::Month => rollup::seal(transaction.client(), unsealed).await?,
+    };
+    store(transaction.client(), unsealed, &columns).await?;
+    transaction.commit().await?;
+    let probes = columns.probes.iter().map(|probes| u64::from(probes.unsigned_abs())).sum();
+    Ok(Some(Sealed { span: unsealed.span, probes }))
+}
+
+/// The next span to seal, locked: nobody writes into it from here on. One that somebody is writing into is passed over.
+async fn pick(client: &Client) -> Result<Option<Unsealed>, DatabaseError> {
+    let rows = client.query_typed(include_str!("pick.sql"), &[]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let code: i16 = row.try_get("span")?;
+    let span = Span::from_code(code)
+        .ok_or_else(|| DatabaseError::Unexpected(format!("a span of code {code}, which this release does not know")))?;
+    Ok(Some(Unsealed { span, starts_at: row.try_get("starts_at")?, block: Block(row.try_get("block")?) }))
+}
+
+/// Writes what was sealed, as far as it differs from what is there, and hands the span on to the next longer one.
+async fn store(client: &Client, unsealed: Unsealed, columns: &Columns) -> Result<(), Error> {
+    let Unsealed { span, starts_at, block: Block(block) } = unsealed;
+    let code = span.code();
+    let longer = match span {
+        Span::Hour => Some((Span::Day.code(), Span::Day.start(starts_at))),
+        Span::Day => Some((Span::Month.code(), Span::Month.start(starts_at))),
+        Span::Month => None,
+    };
+    let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![
+        (&starts_at, Type::TIMESTAMPTZ),
+        (&columns.targets, Type::INT4_ARRAY),
+        (&columns.locations, Type::INT2_ARRAY),
+        (&columns.probes, Type::INT4_ARRAY),
+        (&columns.first, Type::BYTEA_ARRAY),
+        (&columns.second, Type::BYTEA_ARRAY),
+    ];
+    if span == Span::Hour {
+        client.execute_typed(include_str!("upsert_chunks.sql"), &parameters).await?;
+    } else {
+        parameters.push((&code, Type::INT2));
+        client.execute_typed(include_str!("upsert_summaries.sql"), &parameters).await?;
+    }
+    if let Some((longer, longer_starts_at)) = longer {
+        let announce = "insert into unsealed (span, starts_at, block) values ($1, $2, $3) on conflict do nothing";
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&longer, Type::INT2), (&longer_starts_at, Type::TIMESTAMPTZ), (&block, Type::INT4)];
+        client.execute_typed(announce, &parameters).await?;
+    }
+    let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&code, Type::INT2), (&starts_at, Type::TIMESTAMPTZ), (&block, Type::INT4)];
+    let done = "delete from unsealed where span = $1 and starts_at = $2 and block = $3";
+    client.execute_typed(done, &parameters).await.map(drop)
+}

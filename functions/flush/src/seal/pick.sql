@@ -1,0 +1,21 @@
+-- A span is closed a while after its end, so that what is a little late does not open it again; a day when none of its
+-- hours is unsealed, a month when none of its days is. Whoever writes into an hour holds it: it is passed over.
+select unsealed.span, unsealed.starts_at, unsealed.block
+from unsealed
+cross join lateral (
+    select (
+        unsealed.starts_at at time zone 'UTC'
+        + case unsealed.span when 0 then interval '1 hour' when 1 then interval '1 day' else interval '1 month' end
+    ) at time zone 'UTC' as ends_at
+) as calendar
+where calendar.ends_at < now() - interval '5 minutes'
+    and not exists (
+        select from unsealed as shorter
+        where shorter.span < unsealed.span
+            and shorter.block = unsealed.block
+            and shorter.starts_at >= unsealed.starts_at
+            and shorter.starts_at < calendar.ends_at
+    )
+order by unsealed.span, unsealed.starts_at, unsealed.block
+limit 1
+for update of unsealed skip locked

@@ -1,0 +1,11 @@
+-- The chunks of a block of targets within a span, one target after the other.
+select targets.id as target_id, chunk.*
+from targets
+cross join lateral (
+    select location_id, hour as starts_at, samples as first, phases as second
+    from chunks
+    where chunks.target_id = targets.id and chunks.hour >= $3 and chunks.hour < $4
+    offset 0
+) as chunk
+where targets.id between $1 and $2
+order by targets.id

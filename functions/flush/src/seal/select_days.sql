@@ -1,0 +1,11 @@
+-- The days of a block of targets within a month, one target after the other.
+select targets.id as target_id, day.*
+from targets
+cross join lateral (
+    select location_id, starts_at, summary as first, phases as second
+    from summaries
+    where summaries.target_id = targets.id and span = 1 and starts_at >= $3 and starts_at < $4
+    offset 0
+) as day
+where targets.id between $1 and $2
+order by targets.id

@@ -1,0 +1,190 @@
+//! One transaction: the rows of a batch and its rejects, by one of three ways.
+//!
+//! A transaction by COPY takes two round trips: one for BEGIN, the locks of the hours and the start of COPY, which are
+//! sent together, and one for the rows, the rejects and COMMIT. That is one more than the protocol could do with; the
+//! driver waits for COPY to start. A COMMIT that follows a statement that failed rolls back.
+
+use std::{collections::BTreeSet, pin::pin};
+
+use futures::join;
+use shared::{
+    Micros,
+    database::{causes, is_about_data},
+};
+use tokio_postgres::{
+    Client, Error, Row as Answer, Statement,
+    binary_copy::BinaryCopyInWriter,
+    types::{ToSql, Type},
+};
+
+use crate::{
+    batch::Reject,
+    row::{self, Row},
+    unsealed::BlockHour,
+};
+
+/// How rows get into the table; each next one for what the one before refused as a whole.
+#[derive(Clone, Copy)]
+pub(crate) enum Load {
+    /// Binary COPY: the fastest way in, refused by a key that is taken.
+    Copy,
+    /// `ON CONFLICT DO NOTHING`: for a batch of which some part is there already.
+    SkipDuplicates,
+    /// The same by halves, down to the rows that the schema refuses: these become rejects.
+    SetApart,
+}
+
+/// What became of a transaction.
+pub(crate) enum Written {
+    /// It is committed: so many rows were new.
+    Rows(u64),
+    /// Nothing is written: somebody has sealed one of the hours, so it has to be announced anew.
+    Sealed,
+    /// Nothing is written: there are rows from before this hour, and their history was dropped.
+    TooOld(Micros),
+}
+
+/// The statements that every batch needs, prepared once per connection.
+pub(crate) struct Statements {
+    lock: Statement,
+    copy: Statement,
+}
+
+impl Statements {
+    pub(crate) async fn prepare(client: &Client) -> Result<Self, Error> {
+        let lock = client.prepare(include_str!("lock_unsealed_hours.sql")).await?;
+        Ok(Self { lock, copy: client.prepare(include_str!("copy_probes.sql")).await? })
+    }
+}
+
+/// The transaction.
+pub(crate) async fn write(
+    client: &Client,
+    statements: &Statements,
+    hours: &BTreeSet<BlockHour>,
+    rows: &[Row<'_>],
+    rejects: &mut Vec<Reject>,
+    load: Load,
+) -> Result<Written, Error> {
+    if rows.is_empty() {
+        return insert_rejects(client, rejects).await.map(|_| Written::Rows(0));
+    }
+    let (starts, blocks): (Vec<_>, Vec<_>) = hours.iter().map(|(start, block)| (*start, block.0)).unzip();
+    let lock: [&(dyn ToSql + Sync); 2] = [&starts, &blocks];
+    let locked = client.query(&statements.lock, &lock);
+    let refused = |locked: &[Answer]| refused(locked, hours, rows);
+    if matches!(load, Load::Copy) {
+        let (begun, locked, sink) = join!(client.batch_execute("begin"), locked, client.copy_in(&statements.copy));
+        let sink = match begun.and(locked).and_then(|locked| Ok((refused(&locked)?, sink?))) {
+            Ok((None, sink)) => sink,
+            // Dropped before the rollback, the sink ends COPY.
+            Ok((Some(refused), sink)) => {
+                drop(sink);
+                return client.batch_execute("rollback").await.map(|()| refused);
+            }
+            Err(error) => return rollback(client, error).await,
+        };
+        let mut writer = pin!(BinaryCopyInWriter::new(sink, &row::TYPES));
+        for row in rows {
+            writer.as_mut().write(&row.values()).await?;
+        }
+        let (stored, rejected, committed) =
+            join!(writer.finish(), insert_rejects(client, rejects), client.batch_execute("commit"));
+        return stored.and_then(|stored| rejected.and(committed).map(|()| Written::Rows(stored)));
+    }
+    let (begun, locked) = join!(client.batch_execute("begin"), locked);
+    let result = async {
+        begun?;
+        if let Some(refused) = refused(&locked?)? {
+            client.batch_execute("rollback").await?;
+            return Ok(refused);
+        }
+        let stored = match load {
+            Load::SetApart => insert_what_fits(client, rows, rejects).await?,
+            Load::Copy | Load::SkipDuplicates => insert(client, rows).await?,
+        };
+        insert_rejects(client, rejects).await?;
+        client.batch_execute("commit").await?;
+        Ok(Written::Rows(stored))
+    };
+    match result.await {
+        Err(error) => rollback(client, error).await,
+        written => written,
+    }
+}
+
+/// Whether the rows may be written, given the answer to the locks: one row for each hour that could be locked.
+fn refused(locked: &[Answer], hours: &BTreeSet<BlockHour>, rows: &[Row<'_>]) -> Result<Option<Written>, Error> {
+    if locked.len() < hours.len() {
+        return Ok(Some(Written::Sealed));
+    }
+    let chunks_from = locked.first().map(|row| row.try_get("chunks_from")).transpose()?;
+    let too_old = |chunks_from: &Micros| rows.iter().any(|row| row.probed_at < *chunks_from);
+    Ok(chunks_from.filter(too_old).map(Written::TooOld))
+}
+
+/// Ends the transaction; what went wrong before is more telling than what may go wrong here.
+async fn rollback(client: &Client, error: Error) -> Result<Written, Error> {
+    client.batch_execute("rollback").await.unwrap_or_default();
+    Err(error)
+}
+
+async fn insert(client: &Client, rows: &[Row<'_>]) -> Result<u64, Error> {
+    let columns = row::columns(rows);
+    let parameters: Vec<_> = columns.iter().map(|(values, type_)| (values.as_ref(), type_.clone())).collect();
+    client.execute_typed(include_str!("insert_probes.sql"), &parameters).await
+}
+
+/// Inserts every row that the schema takes. Halves what it refuses, so that one bad row among thousands costs a dozen
+/// statements more.
+async fn insert_what_fits(client: &Client, rows: &[Row<'_>], rejects: &mut Vec<Reject>) -> Result<u64, Error> {
+    let mut stored = 0;
+    let mut pending = vec![rows];
+    while let Some(part) = pending.pop() {
+        client.batch_execute("savepoint part").await?;
+        match (insert(client, part).await, part) {
+            (Ok(new), _) => {
+                client.batch_execute("release savepoint part").await?;
+                stored += new;
+            }
+            (Err(error), [row]) if is_about_data(&error) => {
+                client.batch_execute("rollback to savepoint part; release savepoint part").await?;
+                rejects.push(Reject::new(row.observation.source.clone(), &causes(&error)));
+            }
+            (Err(error), part) if is_about_data(&error) => {
+                client.batch_execute("rollback to savepoint part; release savepoint part").await?;
+                let (left, right) = part.split_at(part.len() / 2);
+                pending.extend([right, left]);
+            }
+            (Err(error), _) => return Err(error),
+        }
+    }
+    Ok(stored)
+}
+
+async fn insert_rejects(client: &Client, rejects: &[Reject]) -> Result<u64, Error> {
+    if rejects.is_empty() {
+        return Ok(0);
+    }
+    let topics: Vec<_> = rejects.iter().map(|reject| reject.position.topic.as_str()).collect();
+    let partitions: Vec<_> = rejects.iter().map(|reject| reject.position.partition).collect();
+    let offsets: Vec<_> = rejects.iter().map(|reject| reject.position.offset).collect();
+    let hashes: Vec<_> = rejects.iter().map(|reject| reject.content_hash).collect();
+    let keys: Vec<_> = rejects.iter().map(|reject| reject.key.as_deref()).collect();
+    let values: Vec<_> = rejects.iter().map(|reject| reject.value.as_deref()).collect();
+    let reasons: Vec<_> = rejects.iter().map(|reject| reject.reason.as_str()).collect();
+    client
+        .execute_typed(
+            include_str!("insert_rejects.sql"),
+            &[
+                (&topics, Type::TEXT_ARRAY),
+                (&partitions, Type::INT4_ARRAY),
+                (&offsets, Type::INT8_ARRAY),
+                (&hashes, Type::INT8_ARRAY),
+                (&keys, Type::BYTEA_ARRAY),
+                (&values, Type::BYTEA_ARRAY),
+                (&reasons, Type::TEXT_ARRAY),
+            ],
+        )
+        .await
+}

@@ -1,0 +1,135 @@
+//! Which part of a window is read from what. Pure: nothing is read here.
+
+use std::{collections::BTreeSet, ops::Range};
+
+use shared::{Micros, Span, database::DatabaseError, history::rows::Block};
+use tokio_postgres::Row;
+
+/// What was dropped: chunks before the first, summaries before the second.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Horizon {
+    chunks_from: Micros,
+    summaries_from: Micros,
+}
+
+/// The window that is read, `from` inclusive, `to` exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) from: Micros,
+    pub(super) to: Micros,
+    /// There are no chunks before this.
+    pub(super) chunks_from: Micros,
+}
+
+/// The spans that are not sealed, by block.
+pub(super) struct Unsealed {
+    spans: Vec<(Span, Micros, Block)>,
+}
+
+/// How the targets of one block are read. Nothing overlaps, and together it is the window.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cover {
+    pub(super) block: Block,
+    /// Months from summaries, but for the unsealed ones.
+    pub(super) months: Range<Micros>,
+    pub(super) unsealed_months: Vec<Micros>,
+    /// Days from summaries, but for the unsealed ones and those of the months above.
+    pub(super) days: Range<Micros>,
+    pub(super) unsealed_days: Vec<Micros>,
+    /// Chunks, but for the unsealed hours.
+    pub(super) ranges: Vec<(Micros, Micros)>,
+    /// Rows and chunks together.
+    pub(super) unsealed_hours: Vec<Micros>,
+}
+
+/// The start of the span of an instant that may be an infinity.
+pub(super) fn start(span: Span, instant: Micros) -> Micros {
+    if [Micros::MIN, Micros::MAX].contains(&instant) { instant } else { span.start(instant) }
+}
+
+/// The first start of a span that is not before an instant.
+fn next_start(span: Span, instant: Micros) -> Micros {
+    let start = start(span, instant);
+    if start == instant { start } else { span.end(instant) }
+}
+
+impl Window {
+    /// The window asked for, without what was dropped. Days without chunks cannot be cut: they are in it as a whole or
+    /// not at all.
+    pub(super) fn new(from: Option<Micros>, to: Option<Micros>, horizon: Horizon) -> Self {
+        let Horizon { chunks_from, summaries_from } = horizon;
+        let mut from = from.unwrap_or(Micros::MIN).max(summaries_from);
+        let mut to = to.unwrap_or(Micros::MAX);
+        if from < chunks_from {
+            from = next_start(Span::Day, from);
+        }
+        if to < chunks_from {
+            to = start(Span::Day, to);
+        }
+        Self { from, to: to.max(from), chunks_from }
+    }
+
+    /// Its ends, as far as it has any.
+    pub(super) fn ends(self) -> (Option<Micros>, Option<Micros>) {
+        let end = |instant: Micros| (![Micros::MIN, Micros::MAX].contains(&instant)).then_some(instant);
+        (end(self.from), end(self.to))
+    }
+
+    /// The spans that lie in it as a whole; an empty range where there are none.
+    fn whole(self, span: Span) -> Range<Micros> {
+        let (from, to) = (next_start(span, self.from), start(span, self.to));
+        if from < to { from..to } else { from..from }
+    }
+}
+
+impl Unsealed {
+    /// Reads the rows of `select_unsealed.sql`, of which there is at least one: that of the horizon.
+    pub(super) fn read(rows: &[Row]) -> Result<(Horizon, Self), DatabaseError> {
+        let mut horizon = Horizon { chunks_from: Micros::MIN, summaries_from: Micros::MIN };
+        let mut spans = Vec::new();
+        for row in rows {
+            horizon =
+                Horizon { chunks_from: row.try_get("chunks_from")?, summaries_from: row.try_get("summaries_from")? };
+            let Some(code) = row.try_get::<_, Option<i16>>("span")? else { continue };
+            let unknown =
+                || DatabaseError::Unexpected(format!("a span of code {code}, which this release does not know"));
+            let span = Span::from_code(code).ok_or_else(unknown)?;
+            spans.push((span, row.try_get("starts_at")?, Block(row.try_get("block")?)));
+        }
+        Ok((horizon, Self { spans }))
+    }
+
+    /// How to read a block; without summaries where it is to be exact.
+    pub(super) fn cover(&self, block: Block, window: Window, is_exact: bool) -> Cover {
+        let (mut hours, mut days, mut months) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let overlaps = |span: Span, starts_at: Micros| starts_at < window.to && span.end(starts_at) > window.from;
+        for &(span, starts_at, of) in &self.spans {
+            if of != block || !overlaps(span, starts_at) {
+                continue;
+            }
+            match span {
+                Span::Hour => drop((hours.insert(starts_at), days.insert(Span::Day.start(starts_at)))),
+                Span::Day => drop(days.insert(starts_at)),
+                Span::Month => drop(months.insert(starts_at)),
+            }
+            months.insert(Span::Month.start(starts_at));
+        }
+        let whole_days = if is_exact { window.from..window.from } else { window.whole(Span::Day) };
+        let mut ranges = vec![(window.from, whole_days.start), (whole_days.end, window.to)];
+        ranges.extend(days.iter().filter(|day| whole_days.contains(day)).map(|day| (*day, Span::Day.end(*day))));
+        ranges.retain(|(from, to)| from < to);
+        // A window without a whole day has two edges that touch or overlap: it is one.
+        if whole_days.is_empty() {
+            ranges = vec![(window.from, window.to)];
+        }
+        Cover {
+            block,
+            months: if is_exact { window.from..window.from } else { window.whole(Span::Month) },
+            unsealed_months: months.into_iter().collect(),
+            days: whole_days,
+            unsealed_days: days.into_iter().collect(),
+            ranges,
+            unsealed_hours: hours.into_iter().collect(),
+        }
+    }
+}

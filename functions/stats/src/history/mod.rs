@@ -1,0 +1,308 @@
+//! The one read: counts and percentiles per URL over a window, from rows, chunks and summaries, each instant once.
+//!
+//! [`read`] looks at one snapshot of the database. An hour that is named in `unsealed` is read from its rows, in union
+//! with the chunk there may be from before a late row; every other hour from its chunk, or within its day or month from
+//! a summary. [`cover`] decides which, [`tally`] adds up.
+
+mod cover;
+mod tally;
+
+use std::{collections::BTreeMap, pin::pin};
+
+use futures::{TryStreamExt as _, join};
+use shared::{
+    Micros, Span,
+    database::DatabaseError,
+    history::{
+        Measure,
+        chunk::{self, Samples},
+        rows::{self, Block},
+        sample::union,
+    },
+};
+use tokio_postgres::{
+    Client, Error, Row, RowStream,
+    error::SqlState,
+    types::{ToSql, Type},
+};
+
+pub use self::tally::Tally;
+use self::{
+    cover::{Cover, Unsealed, Window},
+    tally::Distribution,
+};
+
+/// Where an answer stops being exact unless it is asked to: up to here that takes tens of milliseconds.
+pub const EXACT_PROBES: i64 = 4_000_000;
+
+/// What to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryQuery<'query> {
+    /// These URLs; `None` for all.
+    pub urls: Option<&'query [String]>,
+    /// Probes that started at this instant or later; `None` for the oldest there are.
+    pub from: Option<Micros>,
+    /// And before this one; `None` for the newest there are.
+    pub to: Option<Micros>,
+    /// What the percentiles are of.
+    pub measure: Measure,
+    /// How many probes there may be in the whole days of the window for the answer to be exact.
+    pub exact_probes: i64,
+}
+
+/// What was read.
+pub struct History {
+    /// Per URL, those without a probe in the window left out.
+    pub urls: BTreeMap<String, Tally>,
+    /// The window that is covered: the one asked for, unless part of it was dropped (`WM_CHUNK_RETENTION`,
+    /// `WM_DAY_RETENTION`). `None` where it has no end on that side.
+    pub window: (Option<Micros>, Option<Micros>),
+}
+
+/// The targets asked for: their ids by block, and the URL of each.
+struct Targets {
+    blocks: BTreeMap<Block, Vec<i32>>,
+    urls: BTreeMap<i32, String>,
+    all: bool,
+}
+
+/// Reads the history. An exact answer, unless there are more than `exact_probes` in the whole days of the window, or
+/// chunks of it were dropped; then whole days come from histograms, within their bound, and the edges are exact still.
+///
+/// A database without the schema has seen no probe yet: its history is empty.
+///
+/// # Errors
+/// The database refused, or holds what this release cannot read.
+pub async fn read(client: &Client, query: &HistoryQuery<'_>) -> Result<History, DatabaseError> {
+    match read_snapshot(client, query).await {
+        Ok(history) => {
+            client.batch_execute("commit").await?;
+            Ok(history)
+        }
+        Err(DatabaseError::Query(error)) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
+            client.batch_execute("rollback").await?;
+            let there = "select to_regclass('website_monitor_migrations') is not null";
+            if client.query_typed(there, &[]).await?.first().map_or(Ok(false), |row| row.try_get(0))? {
+                return Err(DatabaseError::Query(error));
+            }
+            Ok(History { urls: BTreeMap::new(), window: (query.from, query.to) })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The same, leaving its transaction open.
+async fn read_snapshot(client: &Client, query: &HistoryQuery<'_>) -> Result<History, DatabaseError> {
+    // The lock comes before the snapshot: no partition whose rows the snapshot holds can then be dropped.
+    let begin = "begin isolation level repeatable read read only; lock table only probes in access share mode";
+    let urls: [(&(dyn ToSql + Sync), Type); 1] = [(&query.urls, Type::TEXT_ARRAY)];
+    let (begun, targets, unsealed) = join!(
+        client.batch_execute(begin),
+        client.query_typed(include_str!("select_targets.sql"), &urls),
+        client.query_typed(include_str!("select_unsealed.sql"), &[]),
+    );
+    begun?;
+    let targets = Targets::read(&targets?, query.urls.is_none())?;
+    let unsealed = unsealed?;
+    let (horizon, unsealed) = Unsealed::read(&unsealed)?;
+    let window = Window::new(query.from, query.to, horizon);
+    let is_exact =
+        whole_days(client, &targets, &unsealed, window).await?.is_some_and(|probes| probes <= query.exact_probes);
+
+    let mut reader = Reader { client, targets: &targets, measure: query.measure, window, tallies: BTreeMap::new() };
+    for &block in targets.blocks.keys() {
+        reader.read_block(&unsealed.cover(block, window, is_exact), is_exact).await?;
+    }
+    let mut urls: BTreeMap<String, Tally> = BTreeMap::new();
+    // Of a chunk that is cut by the window there may be nothing left.
+    for (target, tally) in reader.tallies.into_iter().filter(|(_, tally)| tally.counts.probes() > 0) {
+        if let Some(url) = targets.urls.get(&target) {
+            match urls.get_mut(url) {
+                Some(other) => other.merge(tally),
+                None => drop(urls.insert(url.clone(), tally)),
+            }
+        }
+    }
+    Ok(History { urls, window: window.ends() })
+}
+
+/// How many probes there are in the whole days of the window; `None` where some of their chunks were dropped.
+async fn whole_days(
+    client: &Client,
+    targets: &Targets,
+    unsealed: &Unsealed,
+    window: Window,
+) -> Result<Option<i64>, DatabaseError> {
+    let mut probes = 0;
+    for &block in targets.blocks.keys() {
+        let cover = unsealed.cover(block, window, false);
+        if cover.days.is_empty() {
+            continue;
+        }
+        let rows = summaries(client, include_str!("count_summaries.sql"), targets, &cover).await?;
+        for row in rows.try_collect::<Vec<_>>().await? {
+            let oldest: Option<Micros> = row.try_get("oldest")?;
+            if oldest.is_some_and(|oldest| oldest < window.chunks_from) {
+                return Ok(None);
+            }
+            probes += row.try_get::<_, i64>("probes")?;
+        }
+    }
+    Ok(Some(probes))
+}
+
+/// Adds up what the queries return.
+struct Reader<'read> {
+    client: &'read Client,
+    targets: &'read Targets,
+    measure: Measure,
+    window: Window,
+    tallies: BTreeMap<i32, Tally>,
+}
+
+impl Reader<'_> {
+    async fn read_block(&mut self, cover: &Cover, is_exact: bool) -> Result<(), DatabaseError> {
+        self.add_summaries(cover, is_exact).await?;
+        self.add_chunks(cover, is_exact).await?;
+        self.add_unsealed(cover, is_exact).await
+    }
+
+    fn tally(&mut self, target_id: i32, is_exact: bool) -> &mut Tally {
+        self.tallies.entry(target_id).or_insert_with(|| Tally::new(is_exact))
+    }
+
+    /// The whole days and months.
+    async fn add_summaries(&mut self, cover: &Cover, is_exact: bool) -> Result<(), DatabaseError> {
+        if is_exact || cover.days.is_empty() {
+            return Ok(());
+        }
+        let query = match self.measure.phase() {
+            None => include_str!("select_summaries.sql"),
+            Some(_) => include_str!("select_summaries_phases.sql"),
+        };
+        let mut rows = pin!(summaries(self.client, query, self.targets, cover).await?);
+        while let Some(row) = rows.try_next().await? {
+            let phases = self.measure.phase().map(|phase| row.try_get("phases").map(|bytes| (phase, bytes)));
+            let (starts_at, summary) = (row.try_get("starts_at")?, row.try_get("summary")?);
+            self.tally(row.try_get("target_id")?, false).add_summary(starts_at, summary, phases.transpose()?)?;
+        }
+        Ok(())
+    }
+
+    /// The sealed hours that no summary stands for.
+    async fn add_chunks(&mut self, cover: &Cover, is_exact: bool) -> Result<(), DatabaseError> {
+        let query = match self.measure.phase() {
+            None => include_str!("select_chunks.sql"),
+            Some(_) => include_str!("select_chunks_phases.sql"),
+        };
+        let (from, to): (Vec<_>, Vec<_>) = cover.ranges.iter().copied().unzip();
+        let mut rows = pin!(self.chunks(query, cover, &from, &to, &cover.unsealed_hours).await?);
+        while let Some(row) = rows.try_next().await? {
+            let hour: Micros = row.try_get("hour")?;
+            let bytes: &[u8] = row.try_get("samples")?;
+            let window = self.window;
+            let phase = self.measure.phase();
+            let tally = self.tallies.entry(row.try_get("target_id")?).or_insert_with(|| Tally::new(is_exact));
+            let samples = Samples::read(hour, bytes)?;
+            let phases = phase.map(|phase| row.try_get("phases").map(|bytes: &[u8]| (phase, bytes))).transpose()?;
+            tally.add_chunk(&samples, phases, window.from, window.to)?;
+        }
+        Ok(())
+    }
+
+    /// The hours that are not sealed: their rows, and their chunks from before.
+    async fn add_unsealed(&mut self, cover: &Cover, is_exact: bool) -> Result<(), DatabaseError> {
+        let hours = &cover.unsealed_hours;
+        if hours.is_empty() {
+            return Ok(());
+        }
+        let ends: Vec<_> = hours.iter().map(|hour| Span::Hour.end(*hour)).collect();
+        let mut sealed = BTreeMap::new();
+        let mut chunks = pin!(self.chunks(include_str!("select_chunks_phases.sql"), cover, hours, &ends, &[]).await?);
+        while let Some(row) = chunks.try_next().await? {
+            let hour = row.try_get("hour")?;
+            let samples = chunk::decode(hour, row.try_get("samples")?, row.try_get("phases")?)?;
+            let key: (i32, Micros, i16) = (row.try_get("target_id")?, hour, row.try_get("location_id")?);
+            sealed.insert(key, samples);
+        }
+        let only = self.targets.only(cover.block);
+        for rows in rows::select(self.client, cover.block, only, hours).await? {
+            let key = (rows.target_id, rows.hour, rows.location_id);
+            let samples = match sealed.remove(&key) {
+                Some(before) => union(&before, &rows.samples),
+                None => rows.samples,
+            };
+            sealed.insert(key, samples);
+        }
+        let (from, to, measure) = (self.window.from, self.window.to, self.measure);
+        for ((target_id, ..), samples) in sealed {
+            let inside = samples.iter().filter(|sample| sample.probed_at >= from && sample.probed_at < to);
+            inside.for_each(|sample| self.tally(target_id, is_exact).add(sample, measure));
+        }
+        Ok(())
+    }
+
+    async fn chunks(
+        &self,
+        query: &str,
+        cover: &Cover,
+        from: &[Micros],
+        to: &[Micros],
+        without: &[Micros],
+    ) -> Result<RowStream, Error> {
+        let from: Vec<_> = from.iter().map(|&from| cover::start(Span::Hour, from)).collect();
+        let (first, last) = cover.block.targets();
+        let only = self.targets.only(cover.block);
+        let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
+            (&first, Type::INT4),
+            (&last, Type::INT4),
+            (&only, Type::INT4_ARRAY),
+            (&from, Type::TIMESTAMPTZ_ARRAY),
+            (&to, Type::TIMESTAMPTZ_ARRAY),
+            (&without, Type::TIMESTAMPTZ_ARRAY),
+        ];
+        self.client.query_typed_raw(query, parameters).await
+    }
+}
+
+/// Runs a query over the summaries that a cover takes.
+async fn summaries(client: &Client, query: &str, targets: &Targets, cover: &Cover) -> Result<RowStream, Error> {
+    let (first, last) = cover.block.targets();
+    let only = targets.only(cover.block);
+    let parameters: [(&(dyn ToSql + Sync), Type); 9] = [
+        (&first, Type::INT4),
+        (&last, Type::INT4),
+        (&only, Type::INT4_ARRAY),
+        (&cover.months.start, Type::TIMESTAMPTZ),
+        (&cover.months.end, Type::TIMESTAMPTZ),
+        (&cover.unsealed_months, Type::TIMESTAMPTZ_ARRAY),
+        (&cover.days.start, Type::TIMESTAMPTZ),
+        (&cover.days.end, Type::TIMESTAMPTZ),
+        (&cover.unsealed_days, Type::TIMESTAMPTZ_ARRAY),
+    ];
+    client.query_typed_raw(query, parameters).await
+}
+
+impl Targets {
+    fn read(rows: &[Row], all: bool) -> Result<Self, DatabaseError> {
+        let mut targets = Self { blocks: BTreeMap::new(), urls: BTreeMap::new(), all };
+        for row in rows {
+            let id = row.try_get("id")?;
+            targets.blocks.entry(Block::of(id)).or_default().push(id);
+            targets.urls.insert(id, row.try_get("url")?);
+        }
+        Ok(targets)
+    }
+
+    /// The targets asked for in a block; `None` for all of them.
+    fn only(&self, block: Block) -> Option<&[i32]> {
+        if self.all { None } else { self.blocks.get(&block).map(Vec::as_slice) }
+    }
+}
+
+impl Tally {
+    /// A tally that keeps every duration, or a histogram of them.
+    fn new(is_exact: bool) -> Self {
+        Self::with(if is_exact { Distribution::exact() } else { Distribution::histogram() })
+    }
+}

@@ -1,0 +1,147 @@
+-- History: probes in partitions by day, which are sealed into chunks by hour and summaries by day and month.
+
+-- Where targets are probed from.
+create table locations (
+    id smallint generated always as identity primary key,
+    name text not null unique
+);
+
+-- The certificates that targets have shown. The one in use is the one seen last.
+create table certificates (
+    target_id integer not null,
+    expires_at timestamptz not null,
+    -- As far as is known: looked at when a certificate changes, and by each instance once.
+    last_seen_at timestamptz not null,
+    primary key (target_id, expires_at)
+);
+
+do $$
+begin
+    -- The view is made anew below; a table of that name is the Python CLI's own.
+    if exists (select from pg_views where schemaname = current_schema() and viewname = 'url_probes') then
+        drop view url_probes;
+    end if;
+end
+$$;
+alter table probes rename to probes_unpartitioned;
+alter index probes_pkey rename to probes_unpartitioned_pkey;
+
+-- One row per request, for as long as WM_RAW_RETENTION says. The key is the identity of the record: whatever is
+-- delivered again finds its row taken. Columns go from wide to narrow, so that no row pays for alignment; what a probe
+-- of a healthy target lacks has a value of its own, since the first null of a row costs eight bytes.
+create table probes (
+    probed_at timestamptz not null,
+    -- A stable hash of the record's id, or of its topic, partition and offset where it has none.
+    record_id bigint not null,
+    scheduled_at timestamptz,
+    target_id integer not null,
+    response_time_us integer,
+    -- The phases, in microseconds; null where a phase did not happen.
+    dns_us integer,
+    connect_us integer,
+    tls_us integer,
+    first_byte_us integer,
+    download_us integer,
+    http_status_code smallint,
+    attempt smallint not null,
+    -- 0 up, 1 degraded, 2 down, 3 missed.
+    outcome smallint not null,
+    -- 0 dns, 1 connect, 2 tls, 3 timeout, 4 redirect, 5 blocked, 6 protocol, 7 body, 8 assertion; -1 none.
+    error_kind smallint not null,
+    location_id smallint not null,
+    -- Empty where there is none.
+    error_message text not null,
+    primary key (target_id, probed_at, record_id)
+) partition by range (probed_at);
+
+-- The home of odd timestamps, and of late ones whose day is gone. flush makes the partitions of usual days.
+create table probes_other partition of probes default;
+
+-- What is to be sealed: spans (0 hour, 1 day, 2 month) that probes came into, by blocks of 1,024 targets. A span that
+-- is not here is sealed, as far as there is anything in it. flush names an hour here, and commits that, before it
+-- writes into it, and holds the row with a share lock while it does; whoever seals takes the row away.
+create table unsealed (
+    span smallint not null,
+    starts_at timestamptz not null,
+    -- target_id >> 10
+    block integer not null,
+    primary key (span, starts_at, block)
+);
+
+-- Every probe of an hour exactly, but for its scheduled_at, attempt, record_id and error_message.
+create table chunks (
+    hour timestamptz not null,
+    target_id integer not null,
+    probes integer not null,
+    location_id smallint not null,
+    -- In a format of our own, which shared/src/history/chunk.rs describes.
+    samples bytea not null,
+    phases bytea not null,
+    primary key (target_id, hour, location_id)
+);
+
+-- Counts and histograms of a day (span 1) or a month (span 2).
+create table summaries (
+    starts_at timestamptz not null,
+    target_id integer not null,
+    probes integer not null,
+    span smallint not null,
+    location_id smallint not null,
+    -- In a format of our own, which shared/src/history/summary.rs describes.
+    summary bytea not null,
+    phases bytea not null,
+    primary key (target_id, span, starts_at, location_id)
+);
+
+-- Random bytes do not compress: trying to would cost time.
+alter table chunks alter samples set storage external, alter phases set storage external;
+alter table summaries alter summary set storage external, alter phases set storage external;
+
+-- For what is dropped by age.
+create index on chunks using brin (hour) with (pages_per_range = 16);
+create index on summaries using brin (starts_at) with (pages_per_range = 16);
+
+-- From when on there are chunks and summaries; what is older was dropped (WM_CHUNK_RETENTION, WM_DAY_RETENTION), and
+-- records of then are refused, since nobody could tell a late one from one delivered again.
+create table horizon (
+    only_row boolean primary key default true check (only_row),
+    chunks_from timestamptz not null default '-infinity',
+    summaries_from timestamptz not null default '-infinity'
+);
+insert into horizon default values;
+
+-- What is there already.
+insert into locations (name) select distinct location from probes_unpartitioned;
+insert into certificates
+select target_id, certificate_expires_at, max(probed_at)
+from probes_unpartitioned
+where certificate_expires_at is not null
+group by target_id, certificate_expires_at;
+insert into probes
+select
+    probed_at, record_id, scheduled_at, target_id, response_time_us,
+    dns_us, connect_us, tls_us, first_byte_us, download_us,
+    http_status_code, attempt, outcome, coalesce(error_kind, -1), locations.id, coalesce(error_message, '')
+from probes_unpartitioned
+join locations on locations.name = probes_unpartitioned.location;
+insert into unsealed
+select distinct 0, date_trunc('hour', probed_at, 'UTC'), target_id >> 10 from probes;
+drop table probes_unpartitioned;
+
+-- The table of the Python CLI wm, as a view over every probe whose row is still there, so that its queries go on
+-- working. Where that table itself is in this database, it stays as it is.
+do $$
+begin
+    if to_regclass('url_probes') is null then
+        create view url_probes as
+        select
+            probes.record_id as id,
+            targets.url,
+            probes.probed_at at time zone 'UTC' as timestamp,
+            probes.http_status_code::integer as http_status_code,
+            probes.response_time_us / 1000.0::double precision as response_time_ms
+        from probes
+        join targets on targets.id = probes.target_id;
+    end if;
+end
+$$;

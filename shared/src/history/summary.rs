@@ -1,0 +1,194 @@
+//! A closed day, or month, of one target and location: counts, and a histogram of each duration.
+//!
+//! Two columns, as in a chunk. Version 1, all numbers as in `varint`:
+//!
+//! - `summary`: the version; the first and the last instant, in microseconds since the start of the span; the counts by
+//!   outcome, by status class and by kind of error; the histogram of the response times.
+//! - `phases`: the version; for each of [`Measure::PHASES`] a length and as many bytes of histogram.
+
+use super::{
+    FormatError, Histogram, Measure, Sample, Verdict,
+    varint::{Reader, put, put_bytes},
+};
+use crate::micros::Micros;
+
+const SUMMARY: &str = "a summary";
+const PHASES: &str = "the phases of a summary";
+
+/// How many probes there were of each sort.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// By outcome, in the order of [`Outcome::ALL`](crate::record::Outcome::ALL); together they are all probes.
+    pub outcomes: [u64; 4],
+    /// Responses by the class of their status: 1xx to 5xx, and any other; together they are all responses.
+    pub status_classes: [u64; 6],
+    /// By kind of error, in the order of [`FailureKind::ALL`](crate::record::FailureKind::ALL).
+    pub errors: [u64; 9],
+}
+
+impl Counts {
+    /// Counts probes with the same verdict.
+    pub fn add(&mut self, verdict: Verdict, probes: u64) {
+        let class = verdict.status.map(|status| match status {
+            100..600 => usize::from(status / 100) - 1,
+            _ => 5,
+        });
+        let slots = [
+            self.outcomes.get_mut(usize::from(verdict.outcome.code())),
+            class.and_then(|class| self.status_classes.get_mut(class)),
+            verdict.error.and_then(|kind| self.errors.get_mut(usize::from(kind.code()))),
+        ];
+        slots.into_iter().flatten().for_each(|count| *count += probes);
+    }
+
+    /// Adds the counts of another one.
+    pub fn merge(&mut self, other: &Self) {
+        self.slots().zip(other.values()).for_each(|(count, more)| *count = count.saturating_add(more));
+    }
+
+    /// All probes.
+    #[must_use]
+    pub fn probes(&self) -> u64 {
+        sum(&self.outcomes)
+    }
+
+    /// The probes that got a response of any status.
+    #[must_use]
+    pub fn responses(&self) -> u64 {
+        sum(&self.status_classes)
+    }
+
+    fn slots(&mut self) -> impl Iterator<Item = &mut u64> {
+        self.outcomes.iter_mut().chain(&mut self.status_classes).chain(&mut self.errors)
+    }
+
+    fn values(&self) -> impl Iterator<Item = u64> {
+        self.outcomes.into_iter().chain(self.status_classes).chain(self.errors)
+    }
+}
+
+/// Counts that were read from damaged bytes may be of any size.
+fn sum(counts: &[u64]) -> u64 {
+    counts.iter().fold(0, |sum, &count| sum.saturating_add(count))
+}
+
+/// What is known about many probes without keeping each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// How many of each sort.
+    pub counts: Counts,
+    /// When the first and the last of them started.
+    pub range: Option<(Micros, Micros)>,
+    /// The response times, as [`Measure::ResponseTime`] has them.
+    pub response_times: Histogram,
+    /// The phases, in the order of [`Measure::PHASES`].
+    pub phases: [Histogram; 5],
+}
+
+/// A summary as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedSummary {
+    /// Counts and response times.
+    pub summary: Vec<u8>,
+    /// The phases of the same probes.
+    pub phases: Vec<u8>,
+}
+
+impl Default for Summary {
+    fn default() -> Self {
+        Self {
+            counts: Counts::default(),
+            range: None,
+            response_times: Histogram::default(),
+            phases: std::array::from_fn(|_| Histogram::default()),
+        }
+    }
+}
+
+impl Summary {
+    /// Adds a probe.
+    pub fn add(&mut self, sample: &Sample) {
+        self.counts.add(sample.verdict, 1);
+        self.widen(sample.probed_at, sample.probed_at);
+        if let Some(micros) = Measure::ResponseTime.of(sample) {
+            self.response_times.add(micros);
+        }
+        for (histogram, micros) in self.phases.iter_mut().zip(sample.phases_us) {
+            micros.into_iter().for_each(|micros| histogram.add(micros));
+        }
+    }
+
+    fn widen(&mut self, first: Micros, last: Micros) {
+        let range = self.range.map_or((first, last), |(from, to)| (from.min(first), to.max(last)));
+        self.range = Some(range);
+    }
+
+    /// Encodes what was added, none of it before `start`.
+    #[must_use]
+    pub fn encode(&self, start: Micros) -> EncodedSummary {
+        let (first, last) = self.range.unwrap_or((start, start));
+        let mut summary = vec![1];
+        for instant in [first, last] {
+            put(&mut summary, instant.0.saturating_sub(start.0).max(0).unsigned_abs());
+        }
+        self.counts.values().for_each(|count| put(&mut summary, count));
+        self.response_times.encode(&mut summary);
+        let mut phases = vec![1];
+        let mut histogram = Vec::new();
+        for phase in &self.phases {
+            histogram.clear();
+            phase.encode(&mut histogram);
+            put_bytes(&mut phases, &histogram);
+        }
+        EncodedSummary { summary, phases }
+    }
+
+    /// Adds the two columns of a summary of the span that begins at `start`.
+    ///
+    /// # Errors
+    /// The bytes are damaged, or in the format of a newer release.
+    pub fn merge_encoded(&mut self, start: Micros, summary: &[u8], phases: &[u8]) -> Result<(), FormatError> {
+        let (counts, range) = read_summary(start, summary, Some(&mut self.response_times))?;
+        self.counts.merge(&counts);
+        self.widen(range.0, range.1);
+        for (phase, histogram) in self.phases.iter_mut().enumerate() {
+            merge_phase(phases, phase, histogram)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the column `summary` of the span that begins at `start`: the counts, the first and the last instant. The
+/// response times are added to the histogram, where one is given.
+///
+/// # Errors
+/// The bytes are damaged, or in the format of a newer release.
+pub fn read_summary(
+    start: Micros,
+    summary: &[u8],
+    response_times: Option<&mut Histogram>,
+) -> Result<(Counts, (Micros, Micros)), FormatError> {
+    let mut reader = Reader::new(SUMMARY, summary)?;
+    let mut instant = || reader.take_as().map(|offset: i64| Micros(start.0.saturating_add(offset)));
+    let range = (instant()?, instant()?);
+    let mut counts = Counts::default();
+    for count in counts.slots() {
+        *count = reader.take()?;
+    }
+    if let Some(histogram) = response_times {
+        histogram.merge_encoded(reader)?;
+    }
+    Ok((counts, range))
+}
+
+/// Adds one phase (a place in [`Measure::PHASES`]) of the column `phases` to a histogram.
+///
+/// # Errors
+/// The bytes are damaged, or in the format of a newer release.
+pub fn merge_phase(phases: &[u8], phase: usize, histogram: &mut Histogram) -> Result<(), FormatError> {
+    let mut reader = Reader::new(PHASES, phases)?;
+    for _ in 0..phase {
+        reader.take_bytes()?;
+    }
+    histogram.merge_encoded(reader.take_bytes()?)
+}
