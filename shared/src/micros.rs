@@ -85,9 +85,9 @@ impl Micros {
 impl From<Timestamp> for Micros {
     /// Digits below the microsecond are cut downwards.
     fn from(instant: Timestamp) -> Self {
-        let micros = instant.as_nanosecond().div_euclid(1_000);
-        // The whole range of jiff fits.
-        Self(i64::try_from(micros).unwrap_or_default())
+        // Towards zero, which is upwards before 1970.
+        let micros = instant.as_microsecond();
+        Self(micros - i64::from(instant.subsec_nanosecond() % 1_000 < 0))
     }
 }
 

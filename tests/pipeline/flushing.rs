@@ -7,7 +7,7 @@ use flush::{FlushError, run};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Place, event, free_port, lookup};
+use crate::support::{Place, batch, event, free_port, lookup};
 
 /// What the table holds, in an order of its own.
 const ROWS: &str = "select count(*) || ' ' || md5(coalesce(string_agg(probes::text, '|' order by probes::text), '')) \
@@ -15,19 +15,6 @@ const ROWS: &str = "select count(*) || ' ' || md5(coalesce(string_agg(probes::te
 
 async fn fingerprint(place: &Place) -> String {
     place.client().await.query_one(ROWS, &[]).await.unwrap().get(0)
-}
-
-/// A batch of values at consecutive offsets.
-fn batch(first_offset: i64, values: &[Value]) -> Value {
-    let records: Vec<_> = values
-        .iter()
-        .zip(first_offset..)
-        .map(|(value, offset)| {
-            let bytes = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            json!({"topic": "t", "partition": 0, "offset": offset, "value": BASE64_STANDARD.encode(bytes)})
-        })
-        .collect();
-    json!({"eventSource": "SelfManagedKafka", "records": {"t-0": records}})
 }
 
 fn record(url: &str, second: u32) -> Value {

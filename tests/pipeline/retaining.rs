@@ -1,1 +1,149 @@
+//! What is made ahead and what is dropped: partitions, rows, chunks, summaries.
 
+use std::time::Duration;
+
+use flush::{
+    retention::{Retention, drop_aged},
+    run,
+    seal::LOCK,
+};
+use serde_json::Value;
+use shared::{Micros, Span, history::Measure, timestamp};
+use stats::history::{HistoryQuery, read};
+use tokio_postgres::Client;
+
+use crate::support::{Place, batch, hours_ago, record_at, retention, seal_step};
+
+const DAY: i64 = 86_400_000_000;
+const URL: &str = "https://a.test";
+const PARTITIONS: &str = "select count(*) from pg_inherits where inhparent = 'probes'::regclass \
+                          and inhrelid <> 'probes_other'::regclass";
+
+fn now() -> Micros {
+    timestamp::now().into()
+}
+
+fn days_ago(days: i64) -> Micros {
+    Micros(Span::Day.start(now()).0 - days * DAY)
+}
+
+/// A record for each of some minutes.
+fn records(from: Micros, count: i64) -> Vec<Value> {
+    (0..count).map(|minute| record_at(URL, Micros(from.0 + minute * 60_000_000))).collect()
+}
+
+async fn seal_all(client: &mut Client) {
+    while seal_step(client).await.unwrap().is_some() {}
+}
+
+/// Probes, and the window that they are of.
+async fn count(client: &Client, from: Option<Micros>, to: Option<Micros>) -> (u64, Option<Micros>) {
+    let query = HistoryQuery { urls: None, from, to, measure: Measure::ResponseTime, exact_probes: i64::MAX };
+    let history = read(client, &query).await.unwrap();
+    (history.urls.values().map(|tally| tally.counts.probes()).sum(), history.window.0)
+}
+
+#[tokio::test]
+async fn partitions_are_made_ahead_and_a_past_day_gets_one_when_it_is_worth_it() {
+    let place = Place::new("retaining_ahead").await;
+    let flush = place.flush();
+    run(&flush, batch(0, &[record_at(URL, now())])).await.unwrap();
+    // Today, tomorrow and the day after.
+    assert_eq!(place.count(PARTITIONS).await, 3);
+    assert_eq!(place.count("select count(*) from probes_other").await, 0);
+
+    // A few late rows, and an odd one, are put up elsewhere.
+    let odd = [records(days_ago(3), 10), vec![record_at(URL, Micros(-62_135_596_800_000_000 + DAY))]].concat();
+    run(&flush, batch(10, &odd)).await.unwrap();
+    assert_eq!((place.count(PARTITIONS).await, place.count("select count(*) from probes_other").await), (3, 11));
+
+    // With many more of that day, the late ones move into a partition of their own.
+    let minutes: Vec<_> = records(Micros(days_ago(3).0 + 1_000_000), 1_400);
+    run(&flush, batch(100, &minutes)).await.unwrap();
+    assert_eq!((place.count(PARTITIONS).await, place.count("select count(*) from probes_other").await), (4, 1));
+    assert_eq!(place.count("select count(*) from probes").await, 1_412);
+}
+
+#[tokio::test]
+async fn rows_go_when_they_are_sealed_and_old_and_not_before() {
+    let place = Place::new("retaining_rows").await;
+    let (mut client, flush) = (place.client().await, place.flush());
+    // Nobody seals meanwhile.
+    client.batch_execute(&format!("select pg_advisory_lock({LOCK})")).await.unwrap();
+    run(&flush, batch(0, &records(days_ago(9), 1_440))).await.unwrap();
+    run(&flush, batch(2_000, &records(days_ago(20), 5))).await.unwrap();
+    run(&flush, batch(3_000, &records(days_ago(7), 1_440))).await.unwrap();
+    assert_eq!(place.count(PARTITIONS).await, 5);
+    drop_aged(&mut client, retention("8d"), now()).await.unwrap();
+    assert_eq!((place.count(PARTITIONS).await, place.count("select count(*) from probes").await), (5, 2_885));
+
+    client.batch_execute(&format!("select pg_advisory_unlock({LOCK})")).await.unwrap();
+    seal_all(&mut client).await;
+    drop_aged(&mut client, retention("8d"), now()).await.unwrap();
+
+    // What is younger stays, and everything still counts.
+    assert_eq!((place.count(PARTITIONS).await, place.count("select count(*) from probes").await), (4, 1_440));
+    assert_eq!(count(&client, None, None).await, (2_885, None));
+    assert_eq!(place.count("select count(*) from url_probes").await, 1_440);
+}
+
+#[tokio::test]
+async fn a_reader_that_is_at_it_keeps_its_rows() {
+    let place = Place::new("retaining_reader").await;
+    let (mut client, flush) = (place.client().await, place.flush());
+    run(&flush, batch(0, &records(days_ago(9), 1_440))).await.unwrap();
+    seal_all(&mut client).await;
+    let reader = place.client().await;
+    reader.batch_execute("begin; lock table only probes in access share mode").await.unwrap();
+
+    drop_aged(&mut client, retention("8d"), now()).await.unwrap();
+    assert_eq!(place.count(PARTITIONS).await, 4);
+    reader.batch_execute("commit").await.unwrap();
+    drop_aged(&mut client, retention("8d"), now()).await.unwrap();
+    assert_eq!(place.count(PARTITIONS).await, 3);
+}
+
+#[tokio::test]
+async fn chunks_and_days_go_by_their_own_retention() {
+    let place = Place::new("retaining_history").await;
+    let (mut client, flush) = (place.client().await, place.flush());
+    let month = Span::Month.start(hours_ago(24 * 100));
+    run(&flush, batch(0, &records(month, 600))).await.unwrap();
+    run(&flush, batch(1_000, &records(days_ago(40), 600))).await.unwrap();
+    run(&flush, batch(2_000, &records(days_ago(2), 600))).await.unwrap();
+    seal_all(&mut client).await;
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    let chunks = Retention { raw: days(8), chunks: Some(days(30)), summaries: None };
+    // A day of what there is at a time.
+    for _ in 0..3 {
+        drop_aged(&mut client, chunks, now()).await.unwrap();
+    }
+
+    // Chunks of the last days only, and still everything counts, from summaries.
+    assert_eq!(place.count("select sum(probes) from chunks").await, 600);
+    assert_eq!(count(&client, None, None).await, (1_800, None));
+    // A day without chunks cannot be cut: it is in a window as a whole or not at all, and the answer says so.
+    let inside = Micros(days_ago(40).0 + DAY / 4);
+    assert_eq!(count(&client, Some(inside), Some(now())).await, (600, Some(days_ago(39))));
+    assert_eq!(count(&client, Some(days_ago(40)), Some(now())).await, (1_200, Some(days_ago(40))));
+    assert_eq!(count(&client, Some(inside), Some(Micros(inside.0 + DAY / 8))).await.0, 0);
+
+    // Nobody could tell whether a record of then is late or delivered again, so it is kept apart.
+    let summary = run(&flush, batch(0, &[records(month, 2), records(days_ago(1), 1)].concat())).await.unwrap();
+    assert_eq!((summary.stored, summary.rejected), (1, 2));
+    let reason = client.query_one("select reason from rejects limit 1", &[]).await.unwrap();
+    assert!(reason.get::<_, &str>(0).contains("WM_CHUNK_RETENTION"), "{reason:?}");
+
+    let all = Retention { summaries: Some(days(60)), ..chunks };
+    seal_all(&mut client).await;
+    assert_eq!(count(&client, None, None).await, (1_801, None));
+    for _ in 0..3 {
+        drop_aged(&mut client, all, now()).await.unwrap();
+    }
+    let (probes, from) = count(&client, None, None).await;
+    assert_eq!((probes, from), (1_201, Some(Span::Month.start(days_ago(60)))));
+    assert_eq!(place.count("select count(*) from summaries where starts_at < now() - interval '95 days'").await, 0);
+    // The horizon does not move back.
+    drop_aged(&mut client, Retention { chunks: None, summaries: None, ..all }, now()).await.unwrap();
+    assert_eq!(count(&client, None, None).await.1, from);
+}

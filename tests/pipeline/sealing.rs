@@ -1,1 +1,202 @@
+//! Rows to history: what is sealed when, and that nothing gets lost or doubled on the way.
 
+use std::time::Duration;
+
+use flush::{
+    run,
+    seal::{GRACE, LOCK, Sealed, step},
+};
+use futures::future::join_all;
+use serde_json::Value;
+use shared::{Micros, Span, history::Measure, timestamp};
+use stats::history::{HistoryQuery, read};
+use tokio_postgres::Client;
+
+use crate::support::{Place, batch, hours_ago, record_at, seal_step};
+
+const SECOND: i64 = 1_000_000;
+const URL: &str = "https://a.test";
+
+/// Seals everything that has ended.
+async fn seal_all(client: &mut Client) -> Vec<Sealed> {
+    let mut sealed = Vec::new();
+    while let Some(piece) = seal_step(client).await.unwrap() {
+        sealed.push(piece);
+    }
+    sealed
+}
+
+/// So many records of a URL, a second apart.
+fn records(url: &str, from: Micros, count: i64) -> Vec<Value> {
+    (0..count).map(|second| record_at(url, Micros(from.0 + second * SECOND))).collect()
+}
+
+/// How many probes history alone has, per span.
+async fn history(place: &Place) -> (i64, i64, i64) {
+    let summaries = |span: i16| format!("select coalesce(sum(probes), 0)::bigint from summaries where span = {span}");
+    let chunks = place.count("select coalesce(sum(probes), 0)::bigint from chunks").await;
+    (chunks, place.count(&summaries(1)).await, place.count(&summaries(2)).await)
+}
+
+#[tokio::test]
+async fn hours_become_chunks_days_and_months_summaries_once_they_are_closed() {
+    let place = Place::new("sealing_closed").await;
+    let mut client = place.client().await;
+    // The month before the last one, so that all of it is over.
+    let old = Span::Month.start(Micros(Span::Month.start(hours_ago(24 * 31)).0 - 1));
+    let (flush, now) = (place.flush(), Micros::from(timestamp::now()));
+    let open = [record_at(URL, now)];
+    run(&flush, batch(0, &open)).await.unwrap();
+    run(&flush, batch(1, &[records(URL, old, 10), records("https://b.test", old, 5)].concat())).await.unwrap();
+
+    // Until a while after the end of the hour, nothing happens; then the hour is sealed.
+    let end = Span::Hour.end(old);
+    assert_eq!(step(&mut client, Micros(end.0 + 299 * SECOND), GRACE).await.unwrap(), None);
+    let first = step(&mut client, Micros(end.0 + 300 * SECOND), GRACE).await.unwrap();
+    assert_eq!(first, Some(Sealed { span: Span::Hour, probes: 15 }));
+    // The month waits until its days were left alone for a while.
+    let day = step(&mut client, now, GRACE).await.unwrap();
+    assert_eq!(day, Some(Sealed { span: Span::Day, probes: 15 }));
+    assert_eq!(step(&mut client, now, GRACE).await.unwrap(), None);
+    assert_eq!(seal_all(&mut client).await, [Sealed { span: Span::Month, probes: 15 }]);
+
+    assert_eq!(history(&place).await, (15, 15, 15));
+    // The hour that is not over is still to come.
+    assert_eq!(place.count("select count(*) from unsealed").await, 1);
+    assert_eq!(place.count("select count(*) from chunks where phases is null or hour > now()").await, 0);
+}
+
+#[tokio::test]
+async fn an_invocation_seals_what_is_closed() {
+    let place = Place::new("sealing_invocation").await;
+
+    run(&place.flush(), batch(0, &records(URL, hours_ago(5), 7))).await.unwrap();
+
+    assert_eq!(history(&place).await.0, 7);
+}
+
+#[tokio::test]
+async fn a_late_record_opens_its_hour_again_and_one_delivered_again_changes_nothing() {
+    let place = Place::new("sealing_late").await;
+    let mut client = place.client().await;
+    let (flush, old) = (place.flush(), hours_ago(24 * 70));
+    let mut all = records(URL, old, 10);
+    run(&flush, batch(0, &all)).await.unwrap();
+    seal_all(&mut client).await;
+    // The rows are gone.
+    client.batch_execute("delete from probes").await.unwrap();
+
+    // One that is late, with the last one again.
+    let late = record_at(URL, Micros(old.0 + 100 * SECOND));
+    all.push(late.clone());
+    assert_eq!(run(&flush, batch(9, &all[9..])).await.unwrap().received, 2);
+    seal_all(&mut client).await;
+    assert_eq!(history(&place).await, (11, 11, 11));
+
+    client.batch_execute("delete from probes").await.unwrap();
+    run(&flush, batch(0, &all)).await.unwrap();
+    seal_all(&mut client).await;
+    assert_eq!(history(&place).await, (11, 11, 11));
+}
+
+#[tokio::test]
+async fn sealing_that_is_killed_leaves_all_or_nothing() {
+    let place = Place::new("sealing_killed").await;
+    let old = hours_ago(24 * 70);
+    let values: Vec<_> = (0..60).flat_map(|hour| records(URL, Micros(old.0 + hour * 3_600 * SECOND), 20)).collect();
+    let flush = place.flush();
+    // Announced, and sealed by nobody yet.
+    let admin = place.client().await;
+    admin.batch_execute(&format!("select pg_advisory_lock({LOCK})")).await.unwrap();
+    run(&flush, batch(0, &values)).await.unwrap();
+    assert_eq!(history(&place).await, (0, 0, 0));
+    admin.batch_execute(&format!("select pg_advisory_unlock({LOCK})")).await.unwrap();
+
+    let (mut rng, mut kills) = (fastrand::Rng::with_seed(5), 0);
+    let kill = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+                where datname = current_database() and application_name = 'victim'";
+    for _ in 0..40 {
+        let mut victim = place.client().await;
+        victim.batch_execute("set application_name = 'victim'").await.unwrap();
+        let sealing = async {
+            let mut steps = 0;
+            while let Ok(Some(_)) = seal_step(&mut victim).await {
+                steps += 1;
+            }
+            steps
+        };
+        let killing = async {
+            tokio::time::sleep(Duration::from_micros(rng.u64(0..15_000))).await;
+            place.count(kill).await
+        };
+        kills += futures::join!(sealing, killing).1;
+        // Whatever was sealed is whole.
+        assert_eq!(place.count("select count(*) from chunks where probes <> 20").await, 0);
+    }
+    seal_all(&mut place.client().await).await;
+
+    assert!(kills > 10, "{kills}");
+    assert_eq!(history(&place).await.0, 1_200);
+    assert_eq!(place.count("select coalesce(sum(probes), 0)::bigint from summaries where span = 1").await, 1_200);
+}
+
+#[tokio::test]
+async fn writers_into_an_hour_that_is_being_sealed_lose_nothing() {
+    let place = Place::new("sealing_at_once").await;
+    let old = hours_ago(30);
+    let writers = join_all((0..6).map(async |writer| {
+        let flush = place.flush();
+        let url = format!("https://{writer}.test");
+        for part in 0..15 {
+            let values = records(&url, Micros(old.0 + part * 200 * SECOND), 20);
+            assert_eq!(run(&flush, batch(writer * 1_000 + part * 20, &values)).await.unwrap().stored, 20);
+        }
+    }));
+    let sealer = async {
+        let mut client = place.client().await;
+        let mut hours = 0;
+        for _ in 0..200 {
+            hours += usize::from(matches!(seal_step(&mut client).await, Ok(Some(Sealed { span: Span::Hour, .. }))));
+            tokio::task::yield_now().await;
+        }
+        hours
+    };
+    // The schema is there before the sealer looks for it.
+    run(&place.flush(), batch(-1, &[])).await.unwrap();
+    futures::join!(writers, sealer);
+
+    seal_all(&mut place.client().await).await;
+    assert_eq!(history(&place).await.0, 1_800);
+}
+
+#[tokio::test]
+async fn one_seals_at_a_time_and_the_others_go_on() {
+    let place = Place::new("sealing_turns").await;
+    let flush = place.flush();
+    run(&flush, batch(0, &[])).await.unwrap();
+    let other = place.client().await;
+    other.batch_execute(&format!("select pg_advisory_lock({LOCK})")).await.unwrap();
+
+    let summary = run(&flush, batch(1, &records(URL, hours_ago(5), 3))).await.unwrap();
+
+    assert_eq!((summary.stored, history(&place).await.0), (3, 0));
+    drop(other);
+}
+
+#[tokio::test]
+async fn history_of_a_newer_release_is_refused_by_name_and_stops_no_batch() {
+    let place = Place::new("sealing_newer").await;
+    let mut client = place.client().await;
+    let (flush, old) = (place.flush(), hours_ago(24 * 70));
+    run(&flush, batch(0, &records(URL, old, 3))).await.unwrap();
+    seal_all(&mut client).await;
+    client.batch_execute("update chunks set samples = set_byte(samples, 0, 9)").await.unwrap();
+
+    let late = [record_at(URL, Micros(old.0 + 50 * SECOND))];
+    assert_eq!(run(&place.flush(), batch(10, &late)).await.unwrap().stored, 1);
+    let error = seal_step(&mut client).await.unwrap_err().to_string();
+    assert!(error.contains("a chunk is in version 9"), "{error}");
+    let query = HistoryQuery { urls: None, from: None, to: None, measure: Measure::ResponseTime, exact_probes: 0 };
+    let error = read(&client, &query).await.err().unwrap().to_string();
+    assert!(error.contains("a chunk is in version 9"), "{error}");
+}

@@ -9,7 +9,12 @@ use std::{
     time::Duration,
 };
 
-use flush::{Flush, FlushConfig, retention::Retention};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use flush::{
+    Flush, FlushConfig,
+    retention::Retention,
+    seal::{Sealed, step},
+};
 use local_stack::{
     functions::{self, Functions},
     kafka::{Kafka, Stream, create_topic},
@@ -17,7 +22,8 @@ use local_stack::{
     workspace,
 };
 use probe::{Probe, ProbeConfig};
-use shared::env::Env;
+use serde_json::{Value, json};
+use shared::{Micros, Span, database::DatabaseError, env::Env, timestamp};
 use stats::{Stats, StatsConfig};
 use tokio_postgres::{Client, NoTls};
 
@@ -132,7 +138,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// A file of `events/`.
-pub(crate) fn event(file: &str) -> serde_json::Value {
+pub(crate) fn event(file: &str) -> Value {
     let path = workspace().join("events").join(file);
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
@@ -154,4 +160,36 @@ pub(crate) fn retention(raw: &'static str) -> Retention {
     let mut env = Env::new(&variables);
     let retention = Retention::from_env(&mut env);
     env.finish(retention).unwrap()
+}
+
+/// Seals a piece of what has ended by now, however shortly before.
+pub(crate) async fn seal_step(client: &mut Client) -> Result<Option<Sealed>, DatabaseError> {
+    step(client, timestamp::now().into(), Duration::ZERO).await
+}
+
+/// A batch of records at consecutive offsets; a string is the value itself.
+pub(crate) fn batch(first_offset: i64, values: &[Value]) -> Value {
+    let records: Vec<_> = values
+        .iter()
+        .zip(first_offset..)
+        .map(|(value, offset)| {
+            let bytes = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            json!({"topic": "t", "partition": 0, "offset": offset, "value": BASE64_STANDARD.encode(bytes)})
+        })
+        .collect();
+    json!({"eventSource": "SelfManagedKafka", "records": {"t-0": records}})
+}
+
+/// The record of a response that took 12.5 ms.
+pub(crate) fn record_at(url: &str, instant: Micros) -> Value {
+    json!({
+        "url": url, "timestamp": timestamp::format(instant.timestamp()), "http_status_code": 200,
+        "response_time_ms": 12.5
+    })
+}
+
+/// So many hours before now, at the start of an hour.
+pub(crate) fn hours_ago(hours: i64) -> Micros {
+    let now = Span::Hour.start(timestamp::now().into());
+    Micros(now.0 - hours * 3_600_000_000)
 }

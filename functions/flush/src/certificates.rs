@@ -1,6 +1,6 @@
 //! The certificates that targets show, kept apart from the probes: they change once in months and outlive the rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use shared::Micros;
 use tokio_postgres::{
@@ -13,7 +13,7 @@ use crate::row::Row;
 /// What each target showed last, as far as this connection has seen.
 #[derive(Default)]
 pub(crate) struct Certificates {
-    expires_at: BTreeMap<i32, Micros>,
+    expires_at: HashMap<i32, Micros>,
 }
 
 impl Certificates {

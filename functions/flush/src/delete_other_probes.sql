@@ -8,7 +8,7 @@ where ctid = any (array(
             select from unsealed
             where unsealed.span = 0
                 and unsealed.starts_at = date_trunc('hour', probes_other.probed_at, 'UTC')
-                and unsealed.block = probes_other.target_id >> 10
+                and unsealed.block = probes_other.target_id >> 12
         )
     limit 100000
 ))

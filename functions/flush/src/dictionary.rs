@@ -41,6 +41,10 @@ impl<Id: FromSqlOwned + Copy> Dictionary<Id> {
         client: &Client,
         names: &[Name<'_>],
     ) -> Result<Vec<Result<Id, String>>, DatabaseError> {
+        let known: Vec<_> = names.iter().map_while(|name| self.get(*name)).map(Ok).collect();
+        if known.len() == names.len() {
+            return Ok(known);
+        }
         let mut refused = BTreeMap::new();
         self.learn(client, self.select, names, &mut refused).await?;
         self.learn(client, self.insert, names, &mut refused).await?;

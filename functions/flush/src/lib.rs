@@ -27,6 +27,7 @@ use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
+    Micros,
     database::{Database, DatabaseConfig, DatabaseError, Lease},
     env::{ConfigError, Env},
     timestamp,
@@ -41,7 +42,7 @@ use crate::{
     store::{Known, Stored, store},
 };
 
-/// How long an invocation goes on sealing, piece by piece; a piece is an hour or a day of 1,024 targets.
+/// How long an invocation goes on sealing, piece by piece; a piece is an hour or a day of 4,096 targets.
 const SEALING_BUDGET: Duration = Duration::from_secs(1);
 /// How long an instance that found nothing to seal waits before it looks again.
 const SEALING_PAUSE: Duration = Duration::from_secs(10);
@@ -165,7 +166,7 @@ async fn maintain(lease: &mut Lease<'_, Known>, retention: Retention) -> Result<
     let (client, schedule) = (&mut session.client, &mut session.state.schedule);
     let deadline = Instant::now() + SEALING_BUDGET;
     while schedule.sealing.is_none_or(|due| due <= Instant::now()) && Instant::now() < deadline {
-        let step = seal::step(client).await;
+        let step = seal::step(client, timestamp::now().into(), seal::GRACE).await;
         if !matches!(step, Ok(Some(_))) {
             schedule.sealing = Some(Instant::now() + SEALING_PAUSE);
         }
@@ -176,18 +177,19 @@ async fn maintain(lease: &mut Lease<'_, Known>, retention: Retention) -> Result<
     retention::enforce(client, schedule, retention, timestamp::now().into()).await
 }
 
-/// Seals all that is closed, however long it takes, and drops what is old: for whoever does not want to wait until
-/// invocations have done it, such as a rebuild. Tells `observe` of each piece.
+/// Seals all that has ended, however long it takes and however shortly before, and drops what is old: for whoever does
+/// not want to wait until invocations have done it, such as a rebuild. Tells `observe` of each piece.
 ///
 /// # Errors
 /// The database failed, or what it holds cannot be read; what was sealed until then stays so.
 pub async fn seal_all(flush: &Flush, mut observe: impl FnMut(Sealed)) -> Result<(), FlushError> {
     let mut lease = flush.database.lease().await;
     let session = lease.session().await?;
-    while let Some(sealed) = seal::step(&mut session.client).await? {
+    let now = Micros::from(timestamp::now());
+    while let Some(sealed) = seal::step(&mut session.client, now, Duration::ZERO).await? {
         observe(sealed);
     }
-    retention::drop_aged(&mut session.client, flush.retention, timestamp::now().into()).await?;
+    retention::drop_aged(&mut session.client, flush.retention, now).await?;
     lease.keep();
     Ok(())
 }

@@ -28,6 +28,21 @@ pub(crate) const TYPES: [Type; COLUMNS] = [
     Type::TEXT,
 ];
 
+/// The primary key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    probed_at: Micros,
+    target_id: i32,
+    record_id: i64,
+}
+
+impl Key {
+    /// The key of an observation of a target.
+    pub(crate) fn new(target_id: i32, observation: &Observation) -> Self {
+        Self { probed_at: observation.record.timestamp.into(), target_id, record_id: observation.record_id }
+    }
+}
+
 /// A row of `probes`.
 pub(crate) struct Row<'record> {
     pub(crate) probed_at: Micros,
@@ -53,22 +68,16 @@ pub(crate) struct Row<'record> {
 /// The values of a column, of whatever type it has.
 type Column<'rows> = (Box<dyn ToSql + Sync + 'rows>, Type);
 
-/// Puts rows in the order of the key, so that the index is filled from left to right and two batches that overlap take
-/// their locks in the same order; and leaves each key once.
-pub(crate) fn sort(rows: &mut Vec<Row<'_>>) {
-    rows.sort_unstable_by_key(Row::key);
-    rows.dedup_by_key(|row| row.key());
-}
-
 impl<'record> Row<'record> {
-    /// The row of an observation, with the ids of its target and its location.
-    pub(crate) fn new(target_id: i32, location_id: i16, observation: &'record Observation) -> Self {
+    /// The row of an observation, with its key and the id of its location.
+    pub(crate) fn new(key: Key, location_id: i16, observation: &'record Observation) -> Self {
+        let Key { probed_at, target_id, record_id } = key;
         let record = &observation.record;
         let phases = record.phases.unwrap_or_default();
         let micros = |phase: Option<Millis>| phase.map(Millis::as_micros);
         Self {
-            probed_at: record.timestamp.into(),
-            record_id: observation.record_id,
+            probed_at,
+            record_id,
             scheduled_at: record.scheduled_at.map(Micros::from),
             target_id,
             response_time_us: micros(record.response_time_ms),
@@ -86,11 +95,6 @@ impl<'record> Row<'record> {
             error_message: record.error.as_ref().map_or("", |error| &error.message),
             observation,
         }
-    }
-
-    /// The primary key.
-    fn key(&self) -> (i32, Micros, i64) {
-        (self.target_id, self.probed_at, self.record_id)
     }
 
     /// The values, one per column.

@@ -13,7 +13,7 @@ use crate::{
     dictionary::{self, Dictionary, Name},
     partitions::Partitions,
     retention::Schedule,
-    row::{self, Row},
+    row::{Key, Row},
     unsealed::{self, Announced},
     write::{Load, Statements, Written, write},
 };
@@ -114,15 +114,20 @@ async fn rows<'batch>(
     };
     let target_ids = targets.ids(client, &observations.iter().map(target).collect::<Vec<_>>()).await?;
     let location_ids = locations.ids(client, &observations.iter().map(location).collect::<Vec<_>>()).await?;
-    let mut rows = Vec::with_capacity(observations.len());
+    let mut found = Vec::with_capacity(observations.len());
     for (observation, ids) in observations.iter().zip(target_ids.into_iter().zip(location_ids)) {
         match ids {
-            (Ok(target_id), Ok(location_id)) => rows.push(Row::new(target_id, location_id, observation)),
+            (Ok(target_id), Ok(location_id)) => {
+                found.push((Key::new(target_id, observation), location_id, observation));
+            }
             (Err(reason), _) | (_, Err(reason)) => rejects.push(Reject::new(observation.source.clone(), &reason)),
         }
     }
-    row::sort(&mut rows);
-    Ok(rows)
+    // In the order of the key, so that the index grows at its end, and two batches that overlap take their locks in the
+    // same order; and each key once.
+    found.sort_unstable_by_key(|(key, ..)| *key);
+    found.dedup_by_key(|(key, ..)| *key);
+    Ok(found.into_iter().map(|(key, location_id, observation)| Row::new(key, location_id, observation)).collect())
 }
 
 /// Moves the rows from before `chunks_from` to the rejects.

@@ -1,6 +1,6 @@
 //! Rows of `probes` as samples: what flush seals, and what stats reads of hours that are not sealed yet.
 
-use std::pin::pin;
+use std::{collections::BTreeMap, pin::pin};
 
 use futures_util::TryStreamExt as _;
 use tokio_postgres::{
@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// Targets in a block, as a power of two. The table `unsealed` has blocks, so this may never change.
-const BLOCK_BITS: i32 = 10;
+const BLOCK_BITS: i32 = 12;
 
-/// 1,024 targets, whose ids differ in their lowest ten bits only. Sealed and read one at a time, so that neither the work
+/// 4,096 targets, whose ids differ in their lowest twelve bits only. Sealed and read one at a time, so that neither the work
 /// nor the memory for it grows with the number of targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Block(pub i32);
@@ -38,20 +38,11 @@ impl Block {
     }
 }
 
-/// The samples of one target and location within one hour, sorted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HourOfRows {
-    /// Whose they are.
-    pub target_id: i32,
-    /// The start of the hour.
-    pub hour: Micros,
-    /// Where they were made from.
-    pub location_id: i16,
-    /// The samples.
-    pub samples: Vec<Sample>,
-}
+/// Whose samples, of which hour, from where: target, start, location.
+pub type Key = (i32, Micros, i16);
 
-/// The rows of some hours of a block of targets, or of those of its targets in `only`, as one query sees them.
+/// The rows of some hours of a block of targets, or of those of its targets in `only`, as one query sees them: samples,
+/// sorted.
 ///
 /// # Errors
 /// The database failed, or holds codes of a newer release.
@@ -60,8 +51,9 @@ pub async fn select(
     block: Block,
     only: Option<&[i32]>,
     hours: &[Micros],
-) -> Result<Vec<HourOfRows>, DatabaseError> {
-    let (Some(&from), Some(&last)) = (hours.iter().min(), hours.iter().max()) else { return Ok(Vec::new()) };
+) -> Result<BTreeMap<Key, Vec<Sample>>, DatabaseError> {
+    let mut selected: BTreeMap<Key, Vec<Sample>> = BTreeMap::new();
+    let (Some(&from), Some(&last)) = (hours.iter().min(), hours.iter().max()) else { return Ok(selected) };
     let to = Span::Hour.end(last);
     let (first_target, last_target) = block.targets();
     let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
@@ -73,40 +65,22 @@ pub async fn select(
         (&to, Type::TIMESTAMPTZ),
     ];
     let mut rows = pin!(client.query_typed_raw(include_str!("select_rows.sql"), parameters).await?);
-    let mut selected = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        let mut samples = samples(&row)?;
-        samples.sort_unstable();
-        let (target_id, hour) = (row.try_get("target_id")?, row.try_get("hour")?);
-        selected.push(HourOfRows { target_id, hour, location_id: row.try_get("location_id")?, samples });
+        let key = (row.try_get(0)?, row.try_get(2)?, row.try_get(1)?);
+        selected.entry(key).or_default().push(sample(&row)?);
     }
+    selected.values_mut().for_each(|samples| samples.sort_unstable());
     Ok(selected)
 }
 
-/// The samples of a row whose columns are arrays.
-fn samples(row: &Row) -> Result<Vec<Sample>, DatabaseError> {
-    let durations = |column| row.try_get::<_, Vec<Option<i32>>>(column).map(Vec::into_iter);
-    let instants: Vec<Micros> = row.try_get("probed_at")?;
-    let statuses: Vec<Option<i16>> = row.try_get("http_status_code")?;
-    let outcomes: Vec<i16> = row.try_get("outcome")?;
-    let errors: Vec<i16> = row.try_get("error_kind")?;
-    let mut response_times = durations("response_time_us")?;
-    let mut dns = durations("dns_us")?;
-    let mut connect = durations("connect_us")?;
-    let mut tls = durations("tls_us")?;
-    let mut first_byte = durations("first_byte_us")?;
-    let mut download = durations("download_us")?;
-    let mut samples = Vec::with_capacity(instants.len());
-    for (((probed_at, status), outcome), error) in instants.into_iter().zip(statuses).zip(outcomes).zip(errors) {
-        let phases = [&mut dns, &mut connect, &mut tls, &mut first_byte, &mut download];
-        samples.push(Sample {
-            probed_at,
-            verdict: verdict(status, outcome, error)?,
-            response_time_us: response_times.next().flatten(),
-            phases_us: phases.map(|phase| phase.next().flatten()),
-        });
-    }
-    Ok(samples)
+/// A row, its columns in the order of the query.
+fn sample(row: &Row) -> Result<Sample, DatabaseError> {
+    Ok(Sample {
+        probed_at: row.try_get(3)?,
+        verdict: verdict(row.try_get(4)?, row.try_get(5)?, row.try_get(6)?)?,
+        response_time_us: row.try_get(7)?,
+        phases_us: [row.try_get(8)?, row.try_get(9)?, row.try_get(10)?, row.try_get(11)?, row.try_get(12)?],
+    })
 }
 
 /// The verdict that codes in the database stand for.

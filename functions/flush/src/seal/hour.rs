@@ -23,13 +23,12 @@ pub(super) async fn seal(client: &Client, unsealed: Unsealed) -> Result<Columns,
         sealed.insert((row.try_get("target_id")?, row.try_get("location_id")?), samples);
     }
     let mut columns = Columns::default();
-    for rows in rows::select(client, unsealed.block, None, &[hour]).await? {
-        let samples = match sealed.remove(&(rows.target_id, rows.location_id)) {
-            Some(before) => union(&before, &rows.samples),
-            None => rows.samples,
-        };
+    for ((target, _, location), mut samples) in rows::select(client, unsealed.block, None, &[hour]).await? {
+        if let Some(before) = sealed.remove(&(target, location)) {
+            samples = union(&before, &samples);
+        }
         let Chunk { samples: first, phases } = Chunk::encode(hour, &samples);
-        columns.push(rows.target_id, rows.location_id, samples.len() as u64, first, phases);
+        columns.push(target, location, samples.len() as u64, first, phases);
     }
     Ok(columns)
 }

@@ -1,5 +1,5 @@
 //! Sealing: what is closed becomes history. An hour becomes chunks ([`hour`]), a day and a month become summaries
-//! ([`rollup`]). Whoever flushes does some of it, one at a time in the whole database, an hour or a day of 1,024 targets
+//! ([`rollup`]). Whoever flushes does some of it, one at a time in the whole database, an hour or a day of 4,096 targets
 //! in a transaction.
 //!
 //! Everything sealed is a function of what it is sealed from, and the chunk of an hour that is sealed again is the union
@@ -9,14 +9,16 @@
 mod hour;
 mod rollup;
 
+use std::time::Duration;
+
 use shared::{Micros, Span, database::DatabaseError, history::rows::Block};
 use tokio_postgres::{
     Client, Error,
     types::{ToSql, Type},
 };
 
-/// Whoever seals holds this advisory lock.
-const LOCK: i64 = 0x7765_6273_6974_6502;
+/// Whoever seals holds this advisory lock, so that one does at a time.
+pub const LOCK: i64 = 0x7765_6273_6974_6502;
 
 /// A span of a block of targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,32 +59,38 @@ impl Columns {
     }
 }
 
-/// Seals the oldest span that is closed, hours before days before months. `None` if there is nothing to seal, or if
-/// another instance is at it.
+/// How long a span stays open after its end, and a day or a month after its last change.
+pub const GRACE: Duration = Duration::from_secs(300);
+
+/// Seals the oldest span that is closed as of `now`, hours before days before months; `grace` is [`GRACE`], or nothing for
+/// whoever cannot wait. `None` if there is nothing to seal, or if another instance is at it.
 ///
 /// # Errors
 /// The database failed, or what it holds cannot be read; nothing is changed then.
-pub async fn step(client: &mut Client) -> Result<Option<Sealed>, DatabaseError> {
+pub async fn step(client: &mut Client, now: Micros, grace: Duration) -> Result<Option<Sealed>, DatabaseError> {
     let transaction = client.transaction().await?;
+    transaction.batch_execute("set local jit = off").await?;
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&LOCK, Type::INT8)];
     let turn = transaction.query_typed("select pg_try_advisory_xact_lock($1)", &parameters).await?;
     if !turn.first().map_or(Ok(false), |row| row.try_get(0))? {
         return Ok(None);
     }
-    let Some(unsealed) = pick(transaction.client()).await? else { return Ok(None) };
+    let Some(unsealed) = pick(transaction.client(), now, grace).await? else { return Ok(None) };
     let columns = match unsealed.span {
         Span::Hour => hour::seal(transaction.client(), unsealed).await?,
         Span::Day | Span::Month => rollup::seal(transaction.client(), unsealed).await?,
     };
-    store(transaction.client(), unsealed, &columns).await?;
+    store(transaction.client(), unsealed, &columns, now).await?;
     transaction.commit().await?;
     let probes = columns.probes.iter().map(|probes| u64::from(probes.unsigned_abs())).sum();
     Ok(Some(Sealed { span: unsealed.span, probes }))
 }
 
 /// The next span to seal, locked: nobody writes into it from here on. One that somebody is writing into is passed over.
-async fn pick(client: &Client) -> Result<Option<Unsealed>, DatabaseError> {
-    let rows = client.query_typed(include_str!("pick.sql"), &[]).await?;
+async fn pick(client: &Client, now: Micros, grace: Duration) -> Result<Option<Unsealed>, DatabaseError> {
+    let closed = Micros(now.0.saturating_sub(i64::try_from(grace.as_micros()).unwrap_or(i64::MAX)));
+    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&closed, Type::TIMESTAMPTZ)];
+    let rows = client.query_typed(include_str!("pick.sql"), &parameters).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let code: i16 = row.try_get("span")?;
     let span = Span::from_code(code)
@@ -91,7 +99,7 @@ async fn pick(client: &Client) -> Result<Option<Unsealed>, DatabaseError> {
 }
 
 /// Writes what was sealed, as far as it differs from what is there, and hands the span on to the next longer one.
-async fn store(client: &Client, unsealed: Unsealed, columns: &Columns) -> Result<(), Error> {
+async fn store(client: &Client, unsealed: Unsealed, columns: &Columns, now: Micros) -> Result<(), Error> {
     let Unsealed { span, starts_at, block: Block(block) } = unsealed;
     let code = span.code();
     let longer = match span {
@@ -114,10 +122,13 @@ async fn store(client: &Client, unsealed: Unsealed, columns: &Columns) -> Result
         client.execute_typed(include_str!("upsert_summaries.sql"), &parameters).await?;
     }
     if let Some((longer, longer_starts_at)) = longer {
-        let announce = "insert into unsealed (span, starts_at, block) values ($1, $2, $3) on conflict do nothing";
-        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&longer, Type::INT2), (&longer_starts_at, Type::TIMESTAMPTZ), (&block, Type::INT4)];
-        client.execute_typed(announce, &parameters).await?;
+        let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+            (&longer, Type::INT2),
+            (&longer_starts_at, Type::TIMESTAMPTZ),
+            (&block, Type::INT4),
+            (&now, Type::TIMESTAMPTZ),
+        ];
+        client.execute_typed(include_str!("upsert_unsealed.sql"), &parameters).await?;
     }
     let parameters: [(&(dyn ToSql + Sync), Type); 3] =
         [(&code, Type::INT2), (&starts_at, Type::TIMESTAMPTZ), (&block, Type::INT4)];

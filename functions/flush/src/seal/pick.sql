@@ -1,5 +1,6 @@
--- A span is closed a while after its end, so that what is a little late does not open it again; a day when none of its
--- hours is unsealed, a month when none of its days is. Whoever writes into an hour holds it: it is passed over.
+-- A span is closed when it ended at $1 or before, a while ago, so that what is a little late does not open it again, and
+-- was not changed since; a day when none of its hours is unsealed, a month when none of its days is. Whoever writes into
+-- an hour holds it: it is passed over.
 select unsealed.span, unsealed.starts_at, unsealed.block
 from unsealed
 cross join lateral (
@@ -8,7 +9,8 @@ cross join lateral (
         + case unsealed.span when 0 then interval '1 hour' when 1 then interval '1 day' else interval '1 month' end
     ) at time zone 'UTC' as ends_at
 ) as calendar
-where calendar.ends_at < now() - interval '5 minutes'
+where calendar.ends_at <= $1
+    and unsealed.changed_at <= $1
     and not exists (
         select from unsealed as shorter
         where shorter.span < unsealed.span

@@ -94,7 +94,8 @@ pub async fn read(client: &Client, query: &HistoryQuery<'_>) -> Result<History, 
 /// The same, leaving its transaction open.
 async fn read_snapshot(client: &Client, query: &HistoryQuery<'_>) -> Result<History, DatabaseError> {
     // The lock comes before the snapshot: no partition whose rows the snapshot holds can then be dropped.
-    let begin = "begin isolation level repeatable read read only; lock table only probes in access share mode";
+    let begin = "begin isolation level repeatable read read only; set local jit = off; \
+                 lock table only probes in access share mode";
     let urls: [(&(dyn ToSql + Sync), Type); 1] = [(&query.urls, Type::TEXT_ARRAY)];
     let (begun, targets, unsealed) = join!(
         client.batch_execute(begin),
@@ -226,12 +227,10 @@ impl Reader<'_> {
             sealed.insert(key, samples);
         }
         let only = self.targets.only(cover.block);
-        for rows in rows::select(self.client, cover.block, only, hours).await? {
-            let key = (rows.target_id, rows.hour, rows.location_id);
-            let samples = match sealed.remove(&key) {
-                Some(before) => union(&before, &rows.samples),
-                None => rows.samples,
-            };
+        for (key, mut samples) in rows::select(self.client, cover.block, only, hours).await? {
+            if let Some(before) = sealed.remove(&key) {
+                samples = union(&before, &samples);
+            }
             sealed.insert(key, samples);
         }
         let (from, to, measure) = (self.window.from, self.window.to, self.measure);

@@ -1,0 +1,81 @@
+//! `cargo bench`: what history costs to write and to read, beside the Python CLI's one table, in one run on one server.
+//!
+//! Starts a Postgres of its own and prints one table of figures and ratios. Ratios count: absolute times are those of
+//! the machine. `cargo bench -- --help` says more.
+
+mod ingest;
+mod reads;
+mod report;
+mod seed;
+mod store;
+mod traffic;
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use clap::Parser;
+use local_stack::{postgres::Postgres, workspace};
+
+use crate::report::Report;
+
+/// Compares the store with the table of the Python CLI `wm`, side by side.
+#[derive(Parser)]
+#[command(name = "cargo bench --", bin_name = "cargo bench --")]
+struct Arguments {
+    /// Probes in the store whose reads are compared, in millions.
+    #[arg(long, default_value_t = 10)]
+    millions: u64,
+    /// A larger store, in millions, to see how the answers grow; 100 takes half an hour and 15 GB.
+    #[arg(long)]
+    scale: Option<u64>,
+    /// Batches timed of each kind.
+    #[arg(long, default_value_t = 20)]
+    batches: usize,
+    /// What cargo itself adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// As a server of some size would have them; the same for both sides.
+const SETTINGS: [&str; 5] = [
+    "shared_buffers=2GB",
+    "max_wal_size=16GB",
+    "checkpoint_timeout=15min",
+    "effective_cache_size=12GB",
+    // Nothing is to run beside what is measured.
+    "autovacuum=off",
+];
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let directory = workspace().join("target/bench");
+    let postgres = Postgres::start(&directory.join("postgres"), true, &SETTINGS)?;
+    let mut report = Report::default();
+
+    for targets in [100, 10_000] {
+        eprintln!("batches of 10,000 records, {targets} targets");
+        ingest::compare(&postgres, targets, arguments.batches, &mut report).await?;
+    }
+    let sizes: BTreeSet<_> = [Some(1), Some(arguments.millions), arguments.scale].into_iter().flatten().collect();
+    let mut all_time = None;
+    for millions in sizes {
+        eprintln!("a store of {millions} million probes");
+        let is_compared = millions == arguments.millions;
+        let store = store::load(&postgres, millions, is_compared, &mut report).await?;
+        let median =
+            if is_compared { reads::compare(&store, &mut report).await? } else { reads::all_time(&store).await? };
+        if let Some((smaller, before)) = all_time.replace((millions, median)) {
+            let what = format!("all targets, all time: {smaller} M → {millions} M probes");
+            report.ratio(
+                &what,
+                median,
+                before,
+                &format!("{:.1} → {:.1} ms", before * 1e3, median * 1e3),
+                "< 4 for 10 × the probes",
+            );
+        }
+    }
+    println!("{report}");
+    Ok(())
+}
