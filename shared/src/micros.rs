@@ -104,10 +104,17 @@ mod postgres {
     /// Postgres counts from 2000-01-01.
     const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
+    impl Micros {
+        /// The number that is sent for it: microseconds since 2000-01-01, or an infinity.
+        #[must_use]
+        pub fn to_postgres(self) -> i64 {
+            if self == Self::MAX { i64::MAX } else { self.0.saturating_sub(POSTGRES_EPOCH) }
+        }
+    }
+
     impl ToSql for Micros {
         fn to_sql(&self, type_: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-            let since_2000 = if *self == Self::MAX { i64::MAX } else { self.0.saturating_sub(POSTGRES_EPOCH) };
-            since_2000.to_sql(type_, out)
+            self.to_postgres().to_sql(type_, out)
         }
 
         accepts!(TIMESTAMPTZ);

@@ -2,12 +2,16 @@
 
 use std::{
     fmt::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     pin::pin,
+    process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, SystemTime},
 };
 
-use anyhow::Result;
-use flush::batch::Batch;
+use anyhow::{Context as _, Result};
+use flush::batch::{Batch, Observation};
+use local_stack::tools;
+use serde_json::json;
 use shared::{Micros, timestamp};
 use tokio_postgres::{Client, binary_copy::BinaryCopyInWriter, types::Type};
 
@@ -15,8 +19,47 @@ use tokio_postgres::{Client, binary_copy::BinaryCopyInWriter, types::Type};
 pub(crate) const TABLE: &str = "create table seed (id bigserial primary key, url text not null, \
                                 timestamp timestamp not null, http_status_code int, response_time_ms int)";
 
-/// What it does with a batch: an INSERT of 100 rows at a time with the values in the text, as psycopg2's
-/// `execute_values` sends it, in one transaction.
+/// What it does with a batch, in its own language and with its own driver.
+pub(crate) struct Python {
+    process: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Python {
+    /// Starts it with a connection to a database.
+    pub(crate) fn start(connection_string: &str) -> Result<Self> {
+        let (python, packages) = tools::psycopg2()?;
+        let mut command = Command::new(python);
+        command.args(["-c", include_str!("seed_insert.py"), connection_string]).env("PYTHONPATH", packages);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let output = process.stdout.take().context("the seed has no output")?;
+        Ok(Self { process, output: BufReader::new(output) })
+    }
+
+    /// Inserts a batch; in how many seconds, by its own clock.
+    pub(crate) fn insert(&mut self, batch: &Batch) -> Result<f64> {
+        let row = |one: &Observation| {
+            let millis = one.record.response_time_ms.map(|millis| millis.as_micros() / 1_000);
+            json!([one.record.url, timestamp::format(one.record.timestamp), one.record.http_status_code, millis])
+        };
+        let rows: Vec<_> = batch.observations.iter().map(row).collect();
+        let input = self.process.stdin.as_mut().context("the seed has no input")?;
+        writeln!(input, "{}", json!(rows))?;
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        line.trim().parse().context("the seed did not say how long it took")
+    }
+}
+
+impl Drop for Python {
+    /// Without input it ends.
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        self.process.wait().map(drop).unwrap_or_default();
+    }
+}
+
+/// The same statements without Python: an INSERT of 100 rows at a time with the values in the text, in one transaction.
 pub(crate) async fn insert(client: &Client, batch: &Batch) -> Result<()> {
     client.batch_execute("begin").await?;
     for page in batch.observations.chunks(100) {

@@ -21,7 +21,7 @@ use crate::{functions::FunctionsClient, kafka::Stream};
 const RETRY_DELAY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
 /// How long Kafka may take to say how far it is.
-const ASK_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(20);
 /// What the event says of a record beside its key and value, at most.
 const ENVELOPE_BYTES: usize = 500;
 

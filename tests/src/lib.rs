@@ -8,6 +8,7 @@ pub mod functions;
 pub mod kafka;
 pub mod postgres;
 pub mod progress;
+pub mod rebuild;
 pub mod schedule;
 pub mod service;
 pub mod stack;

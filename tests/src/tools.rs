@@ -13,6 +13,8 @@ use crate::{service, workspace};
 
 /// The version that is fetched from PyPI where the PATH has none.
 const CARGO_LAMBDA: &str = "cargo-lambda==1.9.2";
+/// The same for the driver of the Python CLI.
+const PSYCOPG2: &str = "psycopg2-binary==2.9.13";
 /// The oldest Java that runs a Kafka broker.
 const JAVA: u32 = 17;
 
@@ -94,7 +96,7 @@ fn python() -> Result<PathBuf> {
         let pip = Command::new(python).args(["-m", "pip", "--version"]).output();
         pip.is_ok_and(|output| output.status.success())
     });
-    python.ok_or_else(|| missing("Python 3 with pip (to fetch cargo-lambda)", "python3-pip", "python"))
+    python.ok_or_else(|| missing("Python 3 with pip (to fetch Python packages)", "python3-pip", "python"))
 }
 
 /// The directory of Kafka's jars, resolved by Maven the first time.
@@ -135,6 +137,21 @@ pub fn cargo_lambda() -> Result<PathBuf> {
         service::run(&pip, None).context("pip cannot fetch cargo-lambda")
     })?;
     Ok(directory.join("bin/cargo-lambda"))
+}
+
+/// A Python, and the directory with psycopg2, fetched the first time: the driver of the Python CLI `wm`, which the
+/// benchmark compares with.
+///
+/// # Errors
+/// There is no Python with pip, or pip cannot fetch it.
+pub fn psycopg2() -> Result<(PathBuf, PathBuf)> {
+    let python = python()?;
+    let directory = fetched(&tools_directory().join(PSYCOPG2), |directory| {
+        let mut pip = Command::new(&python);
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"]).arg(directory).arg(PSYCOPG2);
+        service::run(&pip, None).context("pip cannot fetch psycopg2")
+    })?;
+    Ok((python, directory))
 }
 
 fn tools_directory() -> PathBuf {

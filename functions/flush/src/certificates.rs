@@ -23,8 +23,8 @@ impl Certificates {
         let mut changed = BTreeMap::new();
         for row in rows {
             let Some(expires_at) = row.observation.record.certificate_expires_at.map(Micros::from) else { continue };
-            if self.expires_at.insert(row.target_id, expires_at) != Some(expires_at) {
-                changed.insert((row.target_id, expires_at), row.probed_at);
+            if self.expires_at.insert(row.key.target_id, expires_at) != Some(expires_at) {
+                changed.insert((row.key.target_id, expires_at), row.key.probed_at);
             }
         }
         if changed.is_empty() {

@@ -41,7 +41,7 @@ impl<Id: FromSqlOwned + Copy> Dictionary<Id> {
         client: &Client,
         names: &[Name<'_>],
     ) -> Result<Vec<Result<Id, String>>, DatabaseError> {
-        let known: Vec<_> = names.iter().map_while(|name| self.get(*name)).map(Ok).collect();
+        let known = self.known(names);
         if known.len() == names.len() {
             return Ok(known);
         }
@@ -56,6 +56,24 @@ impl<Id: FromSqlOwned + Copy> Dictionary<Id> {
             (None, None) => Err(DatabaseError::Unexpected(format!("{name:?} was just inserted and is not there"))),
         };
         names.iter().map(id).collect()
+    }
+
+    /// The ids of the names up to the first unknown one. A name that comes several times in a row is looked up once.
+    fn known(&self, names: &[Name<'_>]) -> Vec<Result<Id, String>> {
+        let mut last: Option<(Name<'_>, Id)> = None;
+        let mut known = Vec::with_capacity(names.len());
+        for &name in names {
+            let id = match last {
+                Some((before, id)) if before == name => id,
+                _ => match self.get(name) {
+                    Some(id) => id,
+                    None => break,
+                },
+            };
+            last = Some((name, id));
+            known.push(Ok(id));
+        }
+        known
     }
 
     fn get(&self, (first, second): Name<'_>) -> Option<Id> {

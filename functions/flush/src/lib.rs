@@ -10,6 +10,7 @@
 
 pub mod batch;
 mod certificates;
+mod copy;
 mod dictionary;
 pub mod event;
 pub mod identity;
@@ -96,9 +97,14 @@ impl FlushConfig {
     /// Every mistake, each naming its variable.
     pub fn from_env(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut env = Env::new(lookup);
-        let database = DatabaseConfig::from_env(&mut env);
-        let retention = Retention::from_env(&mut env);
-        env.finish(Self { database, retention })
+        let config = Self::read(&mut env);
+        env.finish(config)
+    }
+
+    /// The same as part of another configuration; mistakes are noted in `env`.
+    #[must_use]
+    pub fn read(env: &mut Env<'_>) -> Self {
+        Self { database: DatabaseConfig::from_env(env), retention: Retention::from_env(env) }
     }
 }
 

@@ -62,9 +62,10 @@ impl Partitions {
 /// The past days that enough of the rows lie in.
 fn past_days(rows: &[Row<'_>], today: Micros) -> impl Iterator<Item = Micros> {
     let mut counts: BTreeMap<_, usize> = BTreeMap::new();
-    for same_day in rows.chunk_by(|one, next| Span::Day.start(one.probed_at) == Span::Day.start(next.probed_at)) {
+    for same_day in rows.chunk_by(|one, next| Span::Day.start(one.key.probed_at) == Span::Day.start(next.key.probed_at))
+    {
         if let Some(row) = same_day.first() {
-            *counts.entry(Span::Day.start(row.probed_at)).or_default() += same_day.len();
+            *counts.entry(Span::Day.start(row.key.probed_at)).or_default() += same_day.len();
         }
     }
     let plausible = move |day: &Micros| (Micros(0)..today).contains(day);

@@ -5,35 +5,12 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::batch::Observation;
 
-/// How many columns there are.
-const COLUMNS: usize = 16;
-
-/// The types of the columns.
-pub(crate) const TYPES: [Type; COLUMNS] = [
-    Type::TIMESTAMPTZ,
-    Type::INT8,
-    Type::TIMESTAMPTZ,
-    Type::INT4,
-    Type::INT4,
-    Type::INT4,
-    Type::INT4,
-    Type::INT4,
-    Type::INT4,
-    Type::INT4,
-    Type::INT2,
-    Type::INT2,
-    Type::INT2,
-    Type::INT2,
-    Type::INT2,
-    Type::TEXT,
-];
-
 /// The primary key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
-    probed_at: Micros,
-    target_id: i32,
-    record_id: i64,
+    pub(crate) probed_at: Micros,
+    pub(crate) target_id: i32,
+    pub(crate) record_id: i64,
 }
 
 impl Key {
@@ -43,43 +20,41 @@ impl Key {
     }
 }
 
-/// A row of `probes`.
+/// A row of `probes`, and where it comes from. Its values are made when they are sent, while the server is at work on
+/// those before.
 pub(crate) struct Row<'record> {
-    pub(crate) probed_at: Micros,
-    record_id: i64,
-    scheduled_at: Option<Micros>,
-    pub(crate) target_id: i32,
-    response_time_us: Option<i32>,
-    dns_us: Option<i32>,
-    connect_us: Option<i32>,
-    tls_us: Option<i32>,
-    first_byte_us: Option<i32>,
-    download_us: Option<i32>,
-    http_status_code: Option<i16>,
-    attempt: i16,
-    outcome: i16,
-    error_kind: i16,
-    location_id: i16,
-    error_message: &'record str,
-    /// Where the row comes from; not a column.
+    pub(crate) key: Key,
+    pub(crate) location_id: i16,
     pub(crate) observation: &'record Observation,
+}
+
+/// The values of a row that are not in its key.
+pub(crate) struct Values<'record> {
+    pub(crate) scheduled_at: Option<Micros>,
+    pub(crate) response_time_us: Option<i32>,
+    pub(crate) dns_us: Option<i32>,
+    pub(crate) connect_us: Option<i32>,
+    pub(crate) tls_us: Option<i32>,
+    pub(crate) first_byte_us: Option<i32>,
+    pub(crate) download_us: Option<i32>,
+    pub(crate) http_status_code: Option<i16>,
+    pub(crate) attempt: i16,
+    pub(crate) outcome: i16,
+    pub(crate) error_kind: i16,
+    pub(crate) error_message: &'record str,
 }
 
 /// The values of a column, of whatever type it has.
 type Column<'rows> = (Box<dyn ToSql + Sync + 'rows>, Type);
 
 impl<'record> Row<'record> {
-    /// The row of an observation, with its key and the id of its location.
-    pub(crate) fn new(key: Key, location_id: i16, observation: &'record Observation) -> Self {
-        let Key { probed_at, target_id, record_id } = key;
-        let record = &observation.record;
+    /// The values of the columns that are not the key's or the location's.
+    pub(crate) fn values(&self) -> Values<'record> {
+        let record = &self.observation.record;
         let phases = record.phases.unwrap_or_default();
         let micros = |phase: Option<Millis>| phase.map(Millis::as_micros);
-        Self {
-            probed_at,
-            record_id,
+        Values {
             scheduled_at: record.scheduled_at.map(Micros::from),
-            target_id,
             response_time_us: micros(record.response_time_ms),
             dns_us: micros(phases.dns),
             connect_us: micros(phases.connect),
@@ -91,60 +66,38 @@ impl<'record> Row<'record> {
             attempt: record.attempt.cast_signed(),
             outcome: record.outcome().code().into(),
             error_kind: record.error.as_ref().map_or(-1, |error| error.kind.code().into()),
-            location_id,
             error_message: record.error.as_ref().map_or("", |error| &error.message),
-            observation,
         }
-    }
-
-    /// The values, one per column.
-    pub(crate) fn values(&self) -> [&(dyn ToSql + Sync); COLUMNS] {
-        [
-            &self.probed_at,
-            &self.record_id,
-            &self.scheduled_at,
-            &self.target_id,
-            &self.response_time_us,
-            &self.dns_us,
-            &self.connect_us,
-            &self.tls_us,
-            &self.first_byte_us,
-            &self.download_us,
-            &self.http_status_code,
-            &self.attempt,
-            &self.outcome,
-            &self.error_kind,
-            &self.location_id,
-            &self.error_message,
-        ]
     }
 }
 
 /// The rows turned on their side: one array per column.
 pub(crate) fn columns<'rows>(rows: &'rows [Row<'_>]) -> Vec<Column<'rows>> {
-    fn column<'rows, T: ToSql + Sync + 'rows>(
-        rows: &'rows [Row<'_>],
+    fn column<Item, T: ToSql + Sync + 'static>(
+        items: &[Item],
         type_: Type,
-        value: impl Fn(&'rows Row<'_>) -> T,
-    ) -> Column<'rows> {
-        (Box::new(rows.iter().map(value).collect::<Vec<T>>()), type_)
+        value: impl Fn(&Item) -> T,
+    ) -> Column<'static> {
+        (Box::new(items.iter().map(value).collect::<Vec<T>>()), type_)
     }
+    let values: Vec<_> = rows.iter().map(Row::values).collect();
+    let messages: Vec<_> = values.iter().map(|row| row.error_message).collect();
     vec![
-        column(rows, Type::TIMESTAMPTZ_ARRAY, |row| row.probed_at),
-        column(rows, Type::INT8_ARRAY, |row| row.record_id),
-        column(rows, Type::TIMESTAMPTZ_ARRAY, |row| row.scheduled_at),
-        column(rows, Type::INT4_ARRAY, |row| row.target_id),
-        column(rows, Type::INT4_ARRAY, |row| row.response_time_us),
-        column(rows, Type::INT4_ARRAY, |row| row.dns_us),
-        column(rows, Type::INT4_ARRAY, |row| row.connect_us),
-        column(rows, Type::INT4_ARRAY, |row| row.tls_us),
-        column(rows, Type::INT4_ARRAY, |row| row.first_byte_us),
-        column(rows, Type::INT4_ARRAY, |row| row.download_us),
-        column(rows, Type::INT2_ARRAY, |row| row.http_status_code),
-        column(rows, Type::INT2_ARRAY, |row| row.attempt),
-        column(rows, Type::INT2_ARRAY, |row| row.outcome),
-        column(rows, Type::INT2_ARRAY, |row| row.error_kind),
+        column(rows, Type::TIMESTAMPTZ_ARRAY, |row| row.key.probed_at),
+        column(rows, Type::INT8_ARRAY, |row| row.key.record_id),
+        column(&values, Type::TIMESTAMPTZ_ARRAY, |row| row.scheduled_at),
+        column(rows, Type::INT4_ARRAY, |row| row.key.target_id),
+        column(&values, Type::INT4_ARRAY, |row| row.response_time_us),
+        column(&values, Type::INT4_ARRAY, |row| row.dns_us),
+        column(&values, Type::INT4_ARRAY, |row| row.connect_us),
+        column(&values, Type::INT4_ARRAY, |row| row.tls_us),
+        column(&values, Type::INT4_ARRAY, |row| row.first_byte_us),
+        column(&values, Type::INT4_ARRAY, |row| row.download_us),
+        column(&values, Type::INT2_ARRAY, |row| row.http_status_code),
+        column(&values, Type::INT2_ARRAY, |row| row.attempt),
+        column(&values, Type::INT2_ARRAY, |row| row.outcome),
+        column(&values, Type::INT2_ARRAY, |row| row.error_kind),
         column(rows, Type::INT2_ARRAY, |row| row.location_id),
-        column(rows, Type::TEXT_ARRAY, |row| row.error_message),
+        (Box::new(messages), Type::TEXT_ARRAY),
     ]
 }

@@ -76,7 +76,7 @@ pub async fn store(session: &mut Session<Known>, batch: &Batch) -> Result<Stored
     state.partitions.ensure(client, &rows, timestamp::now().into()).await?;
     state.certificates.store(client, &rows).await?;
 
-    let mut loads = [Load::SkipDuplicates, Load::SetApart].into_iter();
+    let mut loads = [Load::CopyMissing, Load::SetApart].into_iter();
     let mut load = Load::Copy;
     for _ in 0..ATTEMPTS {
         let hours = unsealed::hours(&rows);
@@ -114,27 +114,27 @@ async fn rows<'batch>(
     };
     let target_ids = targets.ids(client, &observations.iter().map(target).collect::<Vec<_>>()).await?;
     let location_ids = locations.ids(client, &observations.iter().map(location).collect::<Vec<_>>()).await?;
-    let mut found = Vec::with_capacity(observations.len());
+    let mut rows = Vec::with_capacity(observations.len());
     for (observation, ids) in observations.iter().zip(target_ids.into_iter().zip(location_ids)) {
         match ids {
             (Ok(target_id), Ok(location_id)) => {
-                found.push((Key::new(target_id, observation), location_id, observation));
+                rows.push(Row { key: Key::new(target_id, observation), location_id, observation });
             }
             (Err(reason), _) | (_, Err(reason)) => rejects.push(Reject::new(observation.source.clone(), &reason)),
         }
     }
     // In the order of the key, so that the index grows at its end, and two batches that overlap take their locks in the
     // same order; and each key once.
-    found.sort_unstable_by_key(|(key, ..)| *key);
-    found.dedup_by_key(|(key, ..)| *key);
-    Ok(found.into_iter().map(|(key, location_id, observation)| Row::new(key, location_id, observation)).collect())
+    rows.sort_unstable_by_key(|row| row.key);
+    rows.dedup_by_key(|row| row.key);
+    Ok(rows)
 }
 
 /// Moves the rows from before `chunks_from` to the rejects.
 fn set_apart(rows: &mut Vec<Row<'_>>, chunks_from: Micros, rejects: &mut Vec<Reject>) {
     let instant = timestamp::format(chunks_from.timestamp());
     let reason = format!("timestamp is before {instant}, and the probes of then were dropped (WM_CHUNK_RETENTION)");
-    for row in rows.extract_if(.., |row| row.probed_at < chunks_from) {
+    for row in rows.extract_if(.., |row| row.key.probed_at < chunks_from) {
         rejects.push(Reject::new(row.observation.source.clone(), &reason));
     }
 }

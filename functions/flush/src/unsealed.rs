@@ -18,7 +18,7 @@ pub(crate) fn hours(rows: &[Row<'_>]) -> BTreeSet<BlockHour> {
     let mut hours = BTreeSet::new();
     let mut last = None;
     for row in rows {
-        let hour = (Span::Hour.start(row.probed_at), Block::of(row.target_id));
+        let hour = (Span::Hour.start(row.key.probed_at), Block::of(row.key.target_id));
         if last.replace(hour) != Some(hour) {
             hours.insert(hour);
         }

@@ -6,31 +6,40 @@
 
 use std::{collections::BTreeSet, pin::pin};
 
-use futures::join;
+use bytes::Bytes;
+use futures::{SinkExt as _, join};
 use shared::{
     Micros,
     database::{causes, is_about_data},
 };
 use tokio_postgres::{
-    Client, Error, Row as Answer, Statement,
-    binary_copy::BinaryCopyInWriter,
+    Client, CopyInSink, Error, Row as Answer, Statement,
     types::{ToSql, Type},
 };
 
 use crate::{
     batch::Reject,
+    copy::CopyData,
     row::{self, Row},
     unsealed::BlockHour,
 };
+
+/// Compiling a statement that runs for milliseconds would take longer than that.
+const BEGIN: &str = "begin; set local jit = off";
+
+/// Rows are sent in pieces of about this size: few enough to cost nothing, small enough for the server to work while we
+/// encode the next.
+const COPY_BYTES: usize = 65_536;
 
 /// How rows get into the table; each next one for what the one before refused as a whole.
 #[derive(Clone, Copy)]
 pub(crate) enum Load {
     /// Binary COPY: the fastest way in, refused by a key that is taken.
     Copy,
-    /// `ON CONFLICT DO NOTHING`: for a batch of which some part is there already.
-    SkipDuplicates,
-    /// The same by halves, down to the rows that the schema refuses: these become rejects.
+    /// The same for the rows that are not there: for a batch of which some part is.
+    CopyMissing,
+    /// `ON CONFLICT DO NOTHING`, by halves where that is refused too, down to the rows that the schema refuses: these
+    /// become rejects.
     SetApart,
 }
 
@@ -74,7 +83,7 @@ pub(crate) async fn write(
     let locked = client.query(&statements.lock, &lock);
     let refused = |locked: &[Answer]| refused(locked, hours, rows);
     if matches!(load, Load::Copy) {
-        let (begun, locked, sink) = join!(client.batch_execute("begin"), locked, client.copy_in(&statements.copy));
+        let (begun, locked, sink) = join!(client.batch_execute(BEGIN), locked, client.copy_in(&statements.copy));
         let sink = match begun.and(locked).and_then(|locked| Ok((refused(&locked)?, sink?))) {
             Ok((None, sink)) => sink,
             // Dropped before the rollback, the sink ends COPY.
@@ -84,25 +93,22 @@ pub(crate) async fn write(
             }
             Err(error) => return rollback(client, error).await,
         };
-        let mut writer = pin!(BinaryCopyInWriter::new(sink, &row::TYPES));
-        for row in rows {
-            writer.as_mut().write(&row.values()).await?;
-        }
-        let (stored, rejected, committed) =
-            join!(writer.finish(), insert_rejects(client, rejects), client.batch_execute("commit"));
-        return stored.and_then(|stored| rejected.and(committed).map(|()| Written::Rows(stored)));
+        return copy(client, sink, rows.iter(), rejects).await;
     }
-    let (begun, locked) = join!(client.batch_execute("begin"), locked);
+    let missing = missing(client, rows);
+    let (begun, locked, missing) = join!(client.batch_execute(BEGIN), locked, missing);
     let result = async {
         begun?;
         if let Some(refused) = refused(&locked?)? {
             client.batch_execute("rollback").await?;
             return Ok(refused);
         }
-        let stored = match load {
-            Load::SetApart => insert_what_fits(client, rows, rejects).await?,
-            Load::Copy | Load::SkipDuplicates => insert(client, rows).await?,
-        };
+        let missing = missing?;
+        if matches!(load, Load::CopyMissing) {
+            let sink = client.copy_in(&statements.copy).await?;
+            return copy(client, sink, missing.iter().filter_map(|&index| rows.get(index)), rejects).await;
+        }
+        let stored = insert_what_fits(client, rows, rejects).await?;
         insert_rejects(client, rejects).await?;
         client.batch_execute("commit").await?;
         Ok(Written::Rows(stored))
@@ -113,13 +119,46 @@ pub(crate) async fn write(
     }
 }
 
+/// Sends rows and ends the transaction.
+async fn copy<'rows, 'record: 'rows>(
+    client: &Client,
+    sink: CopyInSink<Bytes>,
+    rows: impl Iterator<Item = &'rows Row<'record>>,
+    rejects: &[Reject],
+) -> Result<Written, Error> {
+    let mut sink = pin!(sink);
+    let mut data = CopyData::default();
+    for row in rows {
+        data.push(row);
+        if data.len() > COPY_BYTES {
+            sink.send(data.take()).await?;
+        }
+    }
+    sink.send(data.finish()).await?;
+    let (stored, rejected, committed) =
+        join!(sink.finish(), insert_rejects(client, rejects), client.batch_execute("commit"));
+    stored.and_then(|stored| rejected.and(committed).map(|()| Written::Rows(stored)))
+}
+
+/// The places of the rows that are not in the table. Others may bring them in the meantime; COPY is refused then.
+async fn missing(client: &Client, rows: &[Row<'_>]) -> Result<Vec<usize>, Error> {
+    let instants: Vec<_> = rows.iter().map(|row| row.key.probed_at).collect();
+    let targets: Vec<_> = rows.iter().map(|row| row.key.target_id).collect();
+    let ids: Vec<_> = rows.iter().map(|row| row.key.record_id).collect();
+    let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&instants, Type::TIMESTAMPTZ_ARRAY), (&targets, Type::INT4_ARRAY), (&ids, Type::INT8_ARRAY)];
+    let places = client.query_typed(include_str!("select_missing.sql"), &parameters).await?;
+    let place = |row: &Answer| row.try_get(0).map(|place: i64| usize::try_from(place - 1).unwrap_or(usize::MAX));
+    places.iter().map(place).collect()
+}
+
 /// Whether the rows may be written, given the answer to the locks: one row for each hour that could be locked.
 fn refused(locked: &[Answer], hours: &BTreeSet<BlockHour>, rows: &[Row<'_>]) -> Result<Option<Written>, Error> {
     if locked.len() < hours.len() {
         return Ok(Some(Written::Sealed));
     }
     let chunks_from = locked.first().map(|row| row.try_get("chunks_from")).transpose()?;
-    let too_old = |chunks_from: &Micros| rows.iter().any(|row| row.probed_at < *chunks_from);
+    let too_old = |chunks_from: &Micros| rows.iter().any(|row| row.key.probed_at < *chunks_from);
     Ok(chunks_from.filter(too_old).map(Written::TooOld))
 }
 

@@ -42,7 +42,7 @@ impl Block {
 pub type Key = (i32, Micros, i16);
 
 /// The rows of some hours of a block of targets, or of those of its targets in `only`, as one query sees them: samples,
-/// sorted.
+/// sorted; without their phases unless asked for.
 ///
 /// # Errors
 /// The database failed, or holds codes of a newer release.
@@ -51,36 +51,55 @@ pub async fn select(
     block: Block,
     only: Option<&[i32]>,
     hours: &[Micros],
+    with_phases: bool,
 ) -> Result<BTreeMap<Key, Vec<Sample>>, DatabaseError> {
     let mut selected: BTreeMap<Key, Vec<Sample>> = BTreeMap::new();
     let (Some(&from), Some(&last)) = (hours.iter().min(), hours.iter().max()) else { return Ok(selected) };
     let to = Span::Hour.end(last);
     let (first_target, last_target) = block.targets();
-    let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
+    let parameters: [(&(dyn ToSql + Sync), Type); 7] = [
         (&first_target, Type::INT4),
         (&last_target, Type::INT4),
         (&only, Type::INT4_ARRAY),
         (&hours, Type::TIMESTAMPTZ_ARRAY),
         (&from, Type::TIMESTAMPTZ),
         (&to, Type::TIMESTAMPTZ),
+        (&with_phases, Type::BOOL),
     ];
     let mut rows = pin!(client.query_typed_raw(include_str!("select_rows.sql"), parameters).await?);
     while let Some(row) = rows.try_next().await? {
-        let key = (row.try_get(0)?, row.try_get(2)?, row.try_get(1)?);
-        selected.entry(key).or_default().push(sample(&row)?);
+        add(&row, &mut selected)?;
     }
     selected.values_mut().for_each(|samples| samples.sort_unstable());
     Ok(selected)
 }
 
-/// A row, its columns in the order of the query.
-fn sample(row: &Row) -> Result<Sample, DatabaseError> {
-    Ok(Sample {
-        probed_at: row.try_get(3)?,
-        verdict: verdict(row.try_get(4)?, row.try_get(5)?, row.try_get(6)?)?,
-        response_time_us: row.try_get(7)?,
-        phases_us: [row.try_get(8)?, row.try_get(9)?, row.try_get(10)?, row.try_get(11)?, row.try_get(12)?],
-    })
+/// Adds the samples of a row, whose columns but the first are arrays, in the order of the query.
+fn add(row: &Row, selected: &mut BTreeMap<Key, Vec<Sample>>) -> Result<(), DatabaseError> {
+    let hour: Micros = row.try_get(0)?;
+    let targets: Vec<i32> = row.try_get(1)?;
+    let locations: Vec<i16> = row.try_get(2)?;
+    let instants: Vec<Micros> = row.try_get(3)?;
+    let statuses: Vec<Option<i16>> = row.try_get(4)?;
+    let outcomes: Vec<i16> = row.try_get(5)?;
+    let errors: Vec<i16> = row.try_get(6)?;
+    let response_times: Vec<Option<i32>> = row.try_get(7)?;
+    let mut phases = Vec::with_capacity(5);
+    for column in 8..13 {
+        phases.push(row.try_get::<_, Option<Vec<Option<i32>>>>(column)?.unwrap_or_default());
+    }
+    let verdicts = statuses.into_iter().zip(outcomes.into_iter().zip(errors));
+    let probes = targets.into_iter().zip(locations).zip(instants.into_iter().zip(response_times)).zip(verdicts);
+    for (index, (((target, location), (probed_at, response_time_us)), (status, (outcome, error)))) in probes.enumerate()
+    {
+        let mut phases_us = [None; 5];
+        for (duration, durations) in phases_us.iter_mut().zip(&phases) {
+            *duration = durations.get(index).copied().flatten();
+        }
+        let sample = Sample { probed_at, verdict: verdict(status, outcome, error)?, response_time_us, phases_us };
+        selected.entry((target, hour, location)).or_default().push(sample);
+    }
+    Ok(())
 }
 
 /// The verdict that codes in the database stand for.

@@ -1,28 +1,29 @@
--- The rows of the hours in $4 of a block of targets ($1 to $2; of these the ones in $3, if that is not null). $5 and $6
--- are bounds around the hours that let the planner leave out the partitions of other days.
-select
-    probes.target_id,
-    probes.location_id,
-    hours.hour,
-    probes.probed_at,
-    probes.http_status_code,
-    probes.outcome,
-    probes.error_kind,
-    probes.response_time_us,
-    probes.dns_us,
-    probes.connect_us,
-    probes.tls_us,
-    probes.first_byte_us,
-    probes.download_us
+-- The rows of the hours in $4 of a block of targets ($1 to $2; of these the ones in $3, if that is not null), five
+-- minutes at a time, each column as an array: that takes a third of the time that a row for each probe does. The phases
+-- only if $7. $5 and $6 are bounds around the hours that let the planner leave out the partitions of other days.
+select hours.hour, slice.*
 from unnest($4) as hours (hour)
+cross join generate_series(0, 11) as slices (number)
 cross join lateral (
-    select *
+    select
+        array_agg(target_id),
+        array_agg(location_id),
+        array_agg(probed_at),
+        array_agg(http_status_code),
+        array_agg(outcome),
+        array_agg(error_kind),
+        array_agg(response_time_us),
+        array_agg(dns_us) filter (where $7),
+        array_agg(connect_us) filter (where $7),
+        array_agg(tls_us) filter (where $7),
+        array_agg(first_byte_us) filter (where $7),
+        array_agg(download_us) filter (where $7)
     from probes
-    where probed_at >= hours.hour
-        and probed_at < hours.hour + interval '1 hour'
+    where probed_at >= hours.hour + slices.number * interval '5 minutes'
+        and probed_at < hours.hour + (slices.number + 1) * interval '5 minutes'
         and probed_at >= $5
         and probed_at < $6
         and target_id between $1 and $2
         and ($3::integer[] is null or target_id = any ($3))
-    offset 0
-) as probes
+    having count(*) > 0
+) as slice

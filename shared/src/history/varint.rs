@@ -52,6 +52,20 @@ impl<'bytes> Reader<'bytes> {
     /// The next unsigned value.
     #[inline]
     pub(super) fn take(&mut self) -> Result<u64, FormatError> {
+        // Nearly all numbers here have up to three bytes.
+        let low = |byte: &u8| u64::from(byte & 0x7f);
+        let (value, rest) = match self.bytes {
+            [a, rest @ ..] if *a < 0x80 => (low(a), rest),
+            [a, b, rest @ ..] if *b < 0x80 => (low(a) | low(b) << 7, rest),
+            [a, b, c, rest @ ..] if *c < 0x80 => (low(a) | low(b) << 7 | low(c) << 14, rest),
+            _ => return self.take_long(),
+        };
+        self.bytes = rest;
+        Ok(value)
+    }
+
+    #[cold]
+    fn take_long(&mut self) -> Result<u64, FormatError> {
         let mut value = 0;
         for (index, &byte) in self.bytes.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * index);

@@ -23,7 +23,7 @@ pub(super) async fn seal(client: &Client, unsealed: Unsealed) -> Result<Columns,
         sealed.insert((row.try_get("target_id")?, row.try_get("location_id")?), samples);
     }
     let mut columns = Columns::default();
-    for ((target, _, location), mut samples) in rows::select(client, unsealed.block, None, &[hour]).await? {
+    for ((target, _, location), mut samples) in rows::select(client, unsealed.block, None, &[hour], true).await? {
         if let Some(before) = sealed.remove(&(target, location)) {
             samples = union(&before, &samples);
         }

@@ -9,7 +9,7 @@ mod tally;
 
 use std::{collections::BTreeMap, pin::pin};
 
-use futures::{TryStreamExt as _, join};
+use futures::{TryStreamExt as _, join, try_join};
 use shared::{
     Micros, Span,
     database::DatabaseError,
@@ -110,13 +110,14 @@ async fn read_snapshot(client: &Client, query: &HistoryQuery<'_>) -> Result<Hist
     let is_exact =
         whole_days(client, &targets, &unsealed, window).await?.is_some_and(|probes| probes <= query.exact_probes);
 
-    let mut reader = Reader { client, targets: &targets, measure: query.measure, window, tallies: BTreeMap::new() };
+    let reader = Reader { client, targets: &targets, measure: query.measure, window, is_exact };
+    let mut tallies = Tallies::new();
     for &block in targets.blocks.keys() {
-        reader.read_block(&unsealed.cover(block, window, is_exact), is_exact).await?;
+        tallies.extend(reader.read_block(&unsealed.cover(block, window, is_exact)).await?);
     }
     let mut urls: BTreeMap<String, Tally> = BTreeMap::new();
     // Of a chunk that is cut by the window there may be nothing left.
-    for (target, tally) in reader.tallies.into_iter().filter(|(_, tally)| tally.counts.probes() > 0) {
+    for (target, tally) in tallies.into_iter().filter(|(_, tally)| tally.counts.probes() > 0) {
         if let Some(url) = targets.urls.get(&target) {
             match urls.get_mut(url) {
                 Some(other) => other.merge(tally),
@@ -152,30 +153,42 @@ async fn whole_days(
     Ok(Some(probes))
 }
 
+/// What is known per target.
+type Tallies = BTreeMap<i32, Tally>;
+
 /// Adds up what the queries return.
 struct Reader<'read> {
     client: &'read Client,
     targets: &'read Targets,
     measure: Measure,
     window: Window,
-    tallies: BTreeMap<i32, Tally>,
+    is_exact: bool,
 }
 
 impl Reader<'_> {
-    async fn read_block(&mut self, cover: &Cover, is_exact: bool) -> Result<(), DatabaseError> {
-        self.add_summaries(cover, is_exact).await?;
-        self.add_chunks(cover, is_exact).await?;
-        self.add_unsealed(cover, is_exact).await
+    /// A block of targets. The queries are sent together, so that the server works on one while the answer to another is
+    /// added up.
+    async fn read_block(&self, cover: &Cover) -> Result<Tallies, DatabaseError> {
+        let (mut tallies, summaries, unsealed) =
+            try_join!(self.chunks(cover), self.summaries(cover), self.unsealed(cover))?;
+        for (target, more) in summaries.into_iter().chain(unsealed) {
+            match tallies.get_mut(&target) {
+                Some(tally) => tally.merge(more),
+                None => drop(tallies.insert(target, more)),
+            }
+        }
+        Ok(tallies)
     }
 
-    fn tally(&mut self, target_id: i32, is_exact: bool) -> &mut Tally {
-        self.tallies.entry(target_id).or_insert_with(|| Tally::new(is_exact))
+    fn tally<'tallies>(&self, tallies: &'tallies mut Tallies, target: i32) -> &'tallies mut Tally {
+        tallies.entry(target).or_insert_with(|| Tally::new(self.is_exact))
     }
 
     /// The whole days and months.
-    async fn add_summaries(&mut self, cover: &Cover, is_exact: bool) -> Result<(), DatabaseError> {
-        if is_exact || cover.days.is_empty() {
-            return Ok(());
+    async fn summaries(&self, cover: &Cover) -> Result<Tallies, DatabaseError> {
+        let mut tallies = Tallies::new();
+        if self.is_exact || cover.days.is_empty() {
+            return Ok(tallies);
         }
         let query = match self.measure.phase() {
             None => include_str!("select_summaries.sql"),
@@ -184,64 +197,65 @@ impl Reader<'_> {
         let mut rows = pin!(summaries(self.client, query, self.targets, cover).await?);
         while let Some(row) = rows.try_next().await? {
             let phases = self.measure.phase().map(|phase| row.try_get("phases").map(|bytes| (phase, bytes)));
-            let (starts_at, summary) = (row.try_get("starts_at")?, row.try_get("summary")?);
-            self.tally(row.try_get("target_id")?, false).add_summary(starts_at, summary, phases.transpose()?)?;
+            let tally = self.tally(&mut tallies, row.try_get("target_id")?);
+            tally.add_summary(row.try_get("starts_at")?, row.try_get("summary")?, phases.transpose()?)?;
         }
-        Ok(())
+        Ok(tallies)
     }
 
     /// The sealed hours that no summary stands for.
-    async fn add_chunks(&mut self, cover: &Cover, is_exact: bool) -> Result<(), DatabaseError> {
+    async fn chunks(&self, cover: &Cover) -> Result<Tallies, DatabaseError> {
+        let mut tallies = Tallies::new();
         let query = match self.measure.phase() {
             None => include_str!("select_chunks.sql"),
             Some(_) => include_str!("select_chunks_phases.sql"),
         };
         let (from, to): (Vec<_>, Vec<_>) = cover.ranges.iter().copied().unzip();
-        let mut rows = pin!(self.chunks(query, cover, &from, &to, &cover.unsealed_hours).await?);
+        let mut rows = pin!(self.select_chunks(query, cover, &from, &to, &cover.unsealed_hours).await?);
         while let Some(row) = rows.try_next().await? {
-            let hour: Micros = row.try_get("hour")?;
-            let bytes: &[u8] = row.try_get("samples")?;
-            let window = self.window;
-            let phase = self.measure.phase();
-            let tally = self.tallies.entry(row.try_get("target_id")?).or_insert_with(|| Tally::new(is_exact));
-            let samples = Samples::read(hour, bytes)?;
-            let phases = phase.map(|phase| row.try_get("phases").map(|bytes: &[u8]| (phase, bytes))).transpose()?;
-            tally.add_chunk(&samples, phases, window.from, window.to)?;
+            let samples = Samples::read(row.try_get("hour")?, row.try_get("samples")?)?;
+            let phases = self.measure.phase().map(|phase| row.try_get("phases").map(|bytes| (phase, bytes)));
+            let tally = self.tally(&mut tallies, row.try_get("target_id")?);
+            tally.add_chunk(&samples, phases.transpose()?, self.window.from, self.window.to)?;
         }
-        Ok(())
+        Ok(tallies)
     }
 
     /// The hours that are not sealed: their rows, and their chunks from before.
-    async fn add_unsealed(&mut self, cover: &Cover, is_exact: bool) -> Result<(), DatabaseError> {
+    async fn unsealed(&self, cover: &Cover) -> Result<Tallies, DatabaseError> {
+        let mut tallies = Tallies::new();
         let hours = &cover.unsealed_hours;
         if hours.is_empty() {
-            return Ok(());
+            return Ok(tallies);
         }
         let ends: Vec<_> = hours.iter().map(|hour| Span::Hour.end(*hour)).collect();
         let mut sealed = BTreeMap::new();
-        let mut chunks = pin!(self.chunks(include_str!("select_chunks_phases.sql"), cover, hours, &ends, &[]).await?);
+        let query = include_str!("select_chunks_phases.sql");
+        let mut chunks = pin!(self.select_chunks(query, cover, hours, &ends, &[]).await?);
         while let Some(row) = chunks.try_next().await? {
             let hour = row.try_get("hour")?;
             let samples = chunk::decode(hour, row.try_get("samples")?, row.try_get("phases")?)?;
-            let key: (i32, Micros, i16) = (row.try_get("target_id")?, hour, row.try_get("location_id")?);
+            let key: rows::Key = (row.try_get("target_id")?, hour, row.try_get("location_id")?);
             sealed.insert(key, samples);
         }
         let only = self.targets.only(cover.block);
-        for (key, mut samples) in rows::select(self.client, cover.block, only, hours).await? {
+        // Two samples are one only if their phases are the same as well.
+        let with_phases = self.measure.phase().is_some() || !sealed.is_empty();
+        for (key, mut samples) in rows::select(self.client, cover.block, only, hours, with_phases).await? {
             if let Some(before) = sealed.remove(&key) {
                 samples = union(&before, &samples);
             }
             sealed.insert(key, samples);
         }
-        let (from, to, measure) = (self.window.from, self.window.to, self.measure);
-        for ((target_id, ..), samples) in sealed {
-            let inside = samples.iter().filter(|sample| sample.probed_at >= from && sample.probed_at < to);
-            inside.for_each(|sample| self.tally(target_id, is_exact).add(sample, measure));
+        let window = self.window.from..self.window.to;
+        for ((target, ..), samples) in sealed {
+            let inside = samples.iter().filter(|sample| window.contains(&sample.probed_at));
+            inside.for_each(|sample| self.tally(&mut tallies, target).add(sample, self.measure));
         }
-        Ok(())
+        Ok(tallies)
     }
 
-    async fn chunks(
+    async fn select_chunks(
         &self,
         query: &str,
         cover: &Cover,

@@ -107,13 +107,18 @@ impl Tally {
         if is_inside(&samples.first) && is_inside(&samples.last) {
             self.widen(samples.first, samples.last);
             samples.for_each_run(|verdict, length| self.counts.add(verdict, length as u64))?;
-            match durations {
-                Some(durations) => durations.into_iter().flatten().for_each(|micros| self.distribution.add(micros)),
-                None => samples.for_each(|verdict, micros| {
-                    micros
-                        .filter(|_| verdict.status.is_some())
-                        .into_iter()
-                        .for_each(|micros| self.distribution.add(micros));
+            match (durations, &mut self.distribution) {
+                (Some(durations), distribution) => {
+                    durations.into_iter().flatten().for_each(|micros| distribution.add(micros));
+                }
+                // By far the most, so it is spelt out.
+                (None, Distribution::Exact(durations)) => {
+                    durations.reserve(samples.count);
+                    samples
+                        .for_each(|verdict, micros| durations.extend(micros.filter(|_| verdict.status.is_some())))?;
+                }
+                (None, Distribution::Histogram(histogram)) => samples.for_each(|verdict, micros| {
+                    micros.filter(|_| verdict.status.is_some()).into_iter().for_each(|micros| histogram.add(micros));
                 })?,
             }
             return Ok(());
