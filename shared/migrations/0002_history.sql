@@ -95,14 +95,15 @@ create table summaries (
     -- In a format of our own, which shared/src/history/summary.rs describes.
     summary bytea not null,
     phases bytea not null,
-    primary key (target_id, span, starts_at, location_id)
+    -- With the count, so that how much there is in a window is read from the index alone.
+    primary key (target_id, span, starts_at, location_id) include (probes)
 );
 
 -- Random bytes do not compress: trying to would cost time.
 alter table chunks alter samples set storage external, alter phases set storage external;
 alter table summaries alter summary set storage external, alter phases set storage external;
 
--- For what is dropped by age.
+-- For what is dropped by age, and for windows over all targets.
 create index on chunks using brin (hour) with (pages_per_range = 16);
 create index on summaries using brin (starts_at) with (pages_per_range = 16);
 

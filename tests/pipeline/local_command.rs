@@ -16,19 +16,11 @@ use nix::{
 use serde_json::Value;
 use stats::response::StatsReport;
 
-use crate::support::{Place, directory, free_port, until};
+use crate::support::{Place, directory, example, free_port, until};
 
-/// The program, which `cargo test` builds too.
 fn local(directory: &Path) -> Command {
-    let tests = std::env::current_exe().unwrap();
-    let program = tests.parent().and_then(Path::parent).unwrap().join("examples/local");
-    assert!(program.is_file(), "{} is not there: cargo build --examples", program.display());
-    let mut command = Command::new(program);
+    let mut command = example("local");
     command.arg("--directory").arg(directory);
-    // Nothing of the shell that runs the tests.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WM_")) {
-        command.env_remove(name);
-    }
     command
 }
 

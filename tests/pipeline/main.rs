@@ -6,12 +6,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod answering;
+mod connecting;
 mod delivering;
 mod flushing;
 mod local_command;
 mod migrating;
 mod publishing;
 mod reading;
+mod rebuilding;
 mod requesting;
 mod retaining;
 mod sealing;

@@ -2,9 +2,10 @@
 
 use futures::future::join_all;
 use local_stack::workspace;
-use shared::migrations;
+use shared::{migrations, timestamp};
+use stats::query::StatsQuery;
 
-use crate::support::{Place, event};
+use crate::support::{Place, batch, event, record_at, seal_step};
 
 #[tokio::test]
 async fn instances_that_start_at_once_make_the_schema_once() {
@@ -46,4 +47,34 @@ async fn the_seeds_own_table_stays_and_otherwise_a_view_takes_its_place() {
     times.sort_by(f64::total_cmp);
     assert_eq!(times, [592.0, 832.0]);
     assert!(rows.iter().all(|row| row.get::<_, i32>("http_status_code") == 200));
+}
+
+#[tokio::test]
+async fn probes_of_the_first_version_become_part_of_history() {
+    let place = Place::new("migrating_rows").await;
+    let mut client = place.client().await;
+    let first = std::fs::read_to_string(workspace().join("shared/migrations/0001_targets_probes_rejects.sql")).unwrap();
+    let versions =
+        std::fs::read_to_string(workspace().join("shared/migrations/website_monitor_migrations.sql")).unwrap();
+    let rows = "insert into website_monitor_migrations (version) values (1);
+        insert into targets (url) values ('https://a.test');
+        insert into probes
+        select
+            now() - number * interval '20 minutes', number, null, '2027-01-31T23:59:59Z', 1, 12500,
+            1, null, null, null, null, case when number % 2 = 0 then 200 end, 1,
+            case when number % 2 = 0 then 0 else 2 end, case when number % 2 = 1 then 3 end, 'eu-west-1',
+            case when number % 2 = 1 then 'late' end
+        from generate_series(1, 300) as number";
+    client.batch_execute(&[first, versions, rows.to_owned()].join(";")).await.unwrap();
+
+    // Also today, whose partition is made only now.
+    flush::run(&place.flush(), batch(0, &[record_at("https://a.test", timestamp::now().into())])).await.unwrap();
+    while seal_step(&mut client).await.unwrap().is_some() {}
+
+    assert_eq!(place.count("select count(*) from probes").await, 301);
+    assert_eq!(place.count("select count(*) from url_probes where http_status_code is null").await, 150);
+    assert_eq!(place.count("select count(*) from certificates where expires_at = '2027-01-31T23:59:59Z'").await, 1);
+    let stats = stats::run(&place.stats(), &StatsQuery::default(), timestamp::now()).await.unwrap().stats;
+    assert_eq!((stats[0].probes, stats[0].responses, stats[0].down), (301, 151, 150));
+    assert!(place.count("select sum(probes) from chunks").await > 250);
 }

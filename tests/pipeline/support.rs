@@ -3,7 +3,8 @@
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    process::Command,
     sync::OnceLock,
     thread,
     time::Duration,
@@ -192,4 +193,16 @@ pub(crate) fn record_at(url: &str, instant: Micros) -> Value {
 pub(crate) fn hours_ago(hours: i64) -> Micros {
     let now = Span::Hour.start(timestamp::now().into());
     Micros(now.0 - hours * 3_600_000_000)
+}
+
+/// A command of the project, which `cargo test` builds too, without the variables of the shell that runs the tests.
+pub(crate) fn example(name: &str) -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.parent().and_then(Path::parent).unwrap().join("examples").join(name);
+    assert!(program.is_file(), "{} is not there: cargo build --examples", program.display());
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WM_")) {
+        command.env_remove(name);
+    }
+    command
 }

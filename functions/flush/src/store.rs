@@ -56,7 +56,7 @@ pub struct Stored {
 const ATTEMPTS: usize = 20;
 
 /// Writes the batch in one transaction. A warm invocation with nothing new (a target, an hour, a certificate) takes the
-/// two round trips that [`write`](mod@crate::write) describes; each new thing costs one more, once.
+/// two round trips that `write` describes; each new thing costs one more, once.
 ///
 /// # Errors
 /// The database failed; nothing of the batch is stored then.

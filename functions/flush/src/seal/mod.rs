@@ -1,5 +1,5 @@
-//! Sealing: what is closed becomes history. An hour becomes chunks ([`hour`]), a day and a month become summaries
-//! ([`rollup`]). Whoever flushes does some of it, one at a time in the whole database, an hour or a day of 4,096 targets
+//! Sealing: what is closed becomes history. An hour becomes chunks (`hour`), a day and a month become summaries
+//! (`rollup`). Whoever flushes does some of it, one at a time in the whole database, an hour or a day of 4,096 targets
 //! in a transaction.
 //!
 //! Everything sealed is a function of what it is sealed from, and the chunk of an hour that is sealed again is the union

@@ -2,10 +2,11 @@
 //!
 //! [`read`] looks at one snapshot of the database. An hour that is named in `unsealed` is read from its rows, in union
 //! with the chunk there may be from before a late row; every other hour from its chunk, or within its day or month from
-//! a summary. [`cover`] decides which, [`tally`] adds up.
+//! a summary. `cover` decides which, `tally` adds up.
 
 mod cover;
 mod tally;
+mod targets;
 
 use std::{collections::BTreeMap, pin::pin};
 
@@ -16,12 +17,12 @@ use shared::{
     history::{
         Measure,
         chunk::{self, Samples},
-        rows::{self, Block},
+        rows,
         sample::union,
     },
 };
 use tokio_postgres::{
-    Client, Error, Row, RowStream,
+    Client, Error, RowStream,
     error::SqlState,
     types::{ToSql, Type},
 };
@@ -30,6 +31,7 @@ pub use self::tally::Tally;
 use self::{
     cover::{Cover, Unsealed, Window},
     tally::Distribution,
+    targets::Targets,
 };
 
 /// Where an answer stops being exact unless it is asked to: up to here that takes tens of milliseconds.
@@ -57,13 +59,6 @@ pub struct History {
     /// The window that is covered: the one asked for, unless part of it was dropped (`WM_CHUNK_RETENTION`,
     /// `WM_DAY_RETENTION`). `None` where it has no end on that side.
     pub window: (Option<Micros>, Option<Micros>),
-}
-
-/// The targets asked for: their ids by block, and the URL of each.
-struct Targets {
-    blocks: BTreeMap<Block, Vec<i32>>,
-    urls: BTreeMap<i32, String>,
-    all: bool,
 }
 
 /// Reads the history. An exact answer, unless there are more than `exact_probes` in the whole days of the window, or
@@ -210,13 +205,14 @@ impl Reader<'_> {
             None => include_str!("select_chunks.sql"),
             Some(_) => include_str!("select_chunks_phases.sql"),
         };
-        let (from, to): (Vec<_>, Vec<_>) = cover.ranges.iter().copied().unzip();
-        let mut rows = pin!(self.select_chunks(query, cover, &from, &to, &cover.unsealed_hours).await?);
-        while let Some(row) = rows.try_next().await? {
-            let samples = Samples::read(row.try_get("hour")?, row.try_get("samples")?)?;
-            let phases = self.measure.phase().map(|phase| row.try_get("phases").map(|bytes| (phase, bytes)));
-            let tally = self.tally(&mut tallies, row.try_get("target_id")?);
-            tally.add_chunk(&samples, phases.transpose()?, self.window.from, self.window.to)?;
+        for &range in &cover.ranges {
+            let mut rows = pin!(self.select_chunks(query, cover, range, &cover.unsealed_hours).await?);
+            while let Some(row) = rows.try_next().await? {
+                let samples = Samples::read(row.try_get("hour")?, row.try_get("samples")?)?;
+                let phases = self.measure.phase().map(|phase| row.try_get("phases").map(|bytes| (phase, bytes)));
+                let tally = self.tally(&mut tallies, row.try_get("target_id")?);
+                tally.add_chunk(&samples, phases.transpose()?, self.window.from, self.window.to)?;
+            }
         }
         Ok(tallies)
     }
@@ -228,15 +224,15 @@ impl Reader<'_> {
         if hours.is_empty() {
             return Ok(tallies);
         }
-        let ends: Vec<_> = hours.iter().map(|hour| Span::Hour.end(*hour)).collect();
         let mut sealed = BTreeMap::new();
         let query = include_str!("select_chunks_phases.sql");
-        let mut chunks = pin!(self.select_chunks(query, cover, hours, &ends, &[]).await?);
-        while let Some(row) = chunks.try_next().await? {
-            let hour = row.try_get("hour")?;
-            let samples = chunk::decode(hour, row.try_get("samples")?, row.try_get("phases")?)?;
-            let key: rows::Key = (row.try_get("target_id")?, hour, row.try_get("location_id")?);
-            sealed.insert(key, samples);
+        for &hour in hours {
+            let mut chunks = pin!(self.select_chunks(query, cover, (hour, Span::Hour.end(hour)), &[]).await?);
+            while let Some(row) = chunks.try_next().await? {
+                let samples = chunk::decode(hour, row.try_get("samples")?, row.try_get("phases")?)?;
+                let key: rows::Key = (row.try_get("target_id")?, hour, row.try_get("location_id")?);
+                sealed.insert(key, samples);
+            }
         }
         let only = self.targets.only(cover.block);
         // Two samples are one only if their phases are the same as well.
@@ -255,23 +251,23 @@ impl Reader<'_> {
         Ok(tallies)
     }
 
+    /// The chunks of a range of instants, `without` some of its hours.
     async fn select_chunks(
         &self,
         query: &str,
         cover: &Cover,
-        from: &[Micros],
-        to: &[Micros],
+        (from, to): (Micros, Micros),
         without: &[Micros],
     ) -> Result<RowStream, Error> {
-        let from: Vec<_> = from.iter().map(|&from| cover::start(Span::Hour, from)).collect();
+        let from = cover::start(Span::Hour, from);
         let (first, last) = cover.block.targets();
         let only = self.targets.only(cover.block);
         let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
             (&first, Type::INT4),
             (&last, Type::INT4),
             (&only, Type::INT4_ARRAY),
-            (&from, Type::TIMESTAMPTZ_ARRAY),
-            (&to, Type::TIMESTAMPTZ_ARRAY),
+            (&from, Type::TIMESTAMPTZ),
+            (&to, Type::TIMESTAMPTZ),
             (&without, Type::TIMESTAMPTZ_ARRAY),
         ];
         self.client.query_typed_raw(query, parameters).await
@@ -294,23 +290,6 @@ async fn summaries(client: &Client, query: &str, targets: &Targets, cover: &Cove
         (&cover.unsealed_days, Type::TIMESTAMPTZ_ARRAY),
     ];
     client.query_typed_raw(query, parameters).await
-}
-
-impl Targets {
-    fn read(rows: &[Row], all: bool) -> Result<Self, DatabaseError> {
-        let mut targets = Self { blocks: BTreeMap::new(), urls: BTreeMap::new(), all };
-        for row in rows {
-            let id = row.try_get("id")?;
-            targets.blocks.entry(Block::of(id)).or_default().push(id);
-            targets.urls.insert(id, row.try_get("url")?);
-        }
-        Ok(targets)
-    }
-
-    /// The targets asked for in a block; `None` for all of them.
-    fn only(&self, block: Block) -> Option<&[i32]> {
-        if self.all { None } else { self.blocks.get(&block).map(Vec::as_slice) }
-    }
 }
 
 impl Tally {
