@@ -6,12 +6,15 @@
 
 #[cfg(feature = "postgres")]
 pub mod database;
+#[cfg(feature = "postgres")]
+mod database_error;
 pub mod env;
 pub mod history;
 pub mod micros;
 #[cfg(feature = "postgres")]
 pub mod migrations;
 pub mod millis;
+pub mod outcome;
 pub mod record;
 pub mod timestamp;
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use crate::outcome::{FailureKind, Outcome};
 use crate::{Millis, timestamp};
 
 /// The longest URL a record may carry, in bytes.
@@ -60,20 +61,6 @@ pub struct Record {
     pub id: Option<Uuid>,
 }
 
-/// The verdict of a probe. Correctness decides first, speed second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// The response was as expected.
-    Up,
-    /// As expected, but slow.
-    Degraded,
-    /// No response, or not the expected one.
-    Down,
-    /// The slot came and no request was made.
-    Missed,
-}
-
 /// Why a target is not up: a kind from a closed set, and a sentence for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -81,30 +68,6 @@ pub struct Failure {
     pub kind: FailureKind,
     /// The client's own words.
     pub message: String,
-}
-
-/// The closed set of failures, in the order a request meets them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKind {
-    /// The name could not be resolved.
-    Dns,
-    /// No connection: refused, reset, unreachable.
-    Connect,
-    /// The TLS handshake failed, or the certificate was refused.
-    Tls,
-    /// The request did not finish in time, in whichever phase.
-    Timeout,
-    /// Too many redirects, or one that leads nowhere.
-    Redirect,
-    /// The address is one that must not be probed.
-    Blocked,
-    /// What came was not valid HTTP, or the connection closed before an answer.
-    Protocol,
-    /// The body broke off.
-    Body,
-    /// A response came and was not the expected one.
-    Assertion,
 }
 
 /// The phases of a request; one that did not happen is null, never 0.
@@ -187,38 +150,6 @@ impl Record {
             }
         }
         Ok(())
-    }
-}
-
-impl Outcome {
-    /// Every verdict; the position is its code in the database, so the order may never change.
-    pub const ALL: [Self; 4] = [Self::Up, Self::Degraded, Self::Down, Self::Missed];
-
-    /// The number that stands for it in the database.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        self as u8
-    }
-}
-
-impl FailureKind {
-    /// Every kind; the position is its code in the database, so the order may never change.
-    pub const ALL: [Self; 9] = [
-        Self::Dns,
-        Self::Connect,
-        Self::Tls,
-        Self::Timeout,
-        Self::Redirect,
-        Self::Blocked,
-        Self::Protocol,
-        Self::Body,
-        Self::Assertion,
-    ];
-
-    /// The number that stands for it in the database.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        self as u8
     }
 }
 
@@ -309,12 +240,6 @@ mod tests {
             json[field] = value;
             assert!(decode(&json).unwrap_err().to_string().contains(field), "{field}");
         }
-    }
-
-    #[test]
-    fn codes_are_positions() {
-        assert!(Outcome::ALL.iter().enumerate().all(|(position, outcome)| usize::from(outcome.code()) == position));
-        assert!(FailureKind::ALL.iter().enumerate().all(|(position, kind)| usize::from(kind.code()) == position));
     }
 
     #[test]
