@@ -52,16 +52,20 @@ impl<'bytes> Reader<'bytes> {
     /// The next unsigned value.
     #[inline]
     pub(super) fn take(&mut self) -> Result<u64, FormatError> {
-        // Nearly all numbers here have up to three bytes.
-        let low = |byte: &u8| u64::from(byte & 0x7f);
-        let (value, rest) = match self.bytes {
-            [a, rest @ ..] if *a < 0x80 => (low(a), rest),
-            [a, b, rest @ ..] if *b < 0x80 => (low(a) | low(b) << 7, rest),
-            [a, b, c, rest @ ..] if *c < 0x80 => (low(a) | low(b) << 7 | low(c) << 14, rest),
-            _ => return self.take_long(),
-        };
-        self.bytes = rest;
-        Ok(value)
+        // Up to four bytes at once and without a branch for each: lengths of two and three bytes alternate at random
+        // here, and a processor that guesses wrong at every other number takes three times as long.
+        if let Some(bytes) = self.bytes.first_chunk() {
+            let word = u32::from_le_bytes(*bytes);
+            let ends = !word & 0x8080_8080;
+            if ends != 0 {
+                let sevens = word & (ends ^ (ends - 1));
+                let value = sevens & 0x7f | sevens >> 1 & 0x3f80 | sevens >> 2 & 0x1f_c000 | sevens >> 3 & 0xfe0_0000;
+                let length = ends.trailing_zeros() as usize / 8 + 1;
+                self.bytes = self.bytes.get(length..).unwrap_or_default();
+                return Ok(value.into());
+            }
+        }
+        self.take_long()
     }
 
     #[cold]
