@@ -25,7 +25,7 @@ struct Arguments {
     /// Probes in the store whose reads are compared, in millions.
     #[arg(long, default_value_t = 10)]
     millions: u64,
-    /// A larger store, in millions, to see how the answers grow; 100 takes half an hour and 15 GB.
+    /// A larger store, in millions, to see how the answers grow; it is filled at some millions a minute.
     #[arg(long)]
     scale: Option<u64>,
     /// Batches timed of each kind.

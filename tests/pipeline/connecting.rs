@@ -19,7 +19,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::{Place, batch, lookup, record_at};
+use crate::support::{Place, batch, lookup, record_at, until};
 
 const URL: &str = "https://a.test";
 
@@ -100,7 +100,9 @@ async fn a_connection_that_is_dead_and_does_not_say_so_is_noticed_and_replaced()
     let backend = Pid::from_raw(i32::try_from(place.count(backend).await).unwrap());
     // The function is frozen, and meanwhile the server is gone: nothing answers, and nothing says that nobody is there.
     kill(backend, Signal::SIGSTOP).unwrap();
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let idle = "select count(*) from pg_stat_activity where datname = current_database() \
+                and application_name = 'website-monitor' and state_change < now() - interval '1.1 seconds'";
+    until("idle for longer than a connection is trusted", async || place.count(idle).await == 1).await;
 
     let again = [record_at(URL, Micros(now.0 + 1))];
     let summary = tokio::time::timeout(Duration::from_secs(120), run(&flush, batch(1, &again))).await;

@@ -126,6 +126,7 @@ async fn sealing_that_is_killed_leaves_all_or_nothing() {
             steps
         };
         let killing = async {
+            // At a random time: that is what is tested.
             tokio::time::sleep(Duration::from_micros(rng.u64(0..15_000))).await;
             place.count(kill).await
         };

@@ -30,7 +30,6 @@ use tokio_postgres::{
 pub use self::tally::Tally;
 use self::{
     cover::{Cover, Unsealed, Window},
-    tally::Distribution,
     targets::Targets,
 };
 
@@ -136,7 +135,7 @@ async fn whole_days(
         if cover.days.is_empty() {
             continue;
         }
-        let rows = summaries(client, include_str!("count_summaries.sql"), targets, &cover).await?;
+        let rows = summaries(client, include_str!("count_summaries.sql"), targets, &cover, None).await?;
         for row in rows.try_collect::<Vec<_>>().await? {
             let oldest: Option<Micros> = row.try_get("oldest")?;
             if oldest.is_some_and(|oldest| oldest < window.chunks_from) {
@@ -185,11 +184,9 @@ impl Reader<'_> {
         if self.is_exact || cover.days.is_empty() {
             return Ok(tallies);
         }
-        let query = match self.measure.phase() {
-            None => include_str!("select_summaries.sql"),
-            Some(_) => include_str!("select_summaries_phases.sql"),
-        };
-        let mut rows = pin!(summaries(self.client, query, self.targets, cover).await?);
+        let query = include_str!("select_summaries.sql");
+        let with_phases = self.measure.phase().is_some();
+        let mut rows = pin!(summaries(self.client, query, self.targets, cover, Some(&with_phases)).await?);
         while let Some(row) = rows.try_next().await? {
             let phases = self.measure.phase().map(|phase| row.try_get("phases").map(|bytes| (phase, bytes)));
             let tally = self.tally(&mut tallies, row.try_get("target_id")?);
@@ -201,12 +198,9 @@ impl Reader<'_> {
     /// The sealed hours that no summary stands for.
     async fn chunks(&self, cover: &Cover) -> Result<Tallies, DatabaseError> {
         let mut tallies = Tallies::new();
-        let query = match self.measure.phase() {
-            None => include_str!("select_chunks.sql"),
-            Some(_) => include_str!("select_chunks_phases.sql"),
-        };
+        let with_phases = self.measure.phase().is_some();
         for &range in &cover.ranges {
-            let mut rows = pin!(self.select_chunks(query, cover, range, &cover.unsealed_hours).await?);
+            let mut rows = pin!(self.select_chunks(cover, range, &cover.unsealed_hours, with_phases).await?);
             while let Some(row) = rows.try_next().await? {
                 let samples = Samples::read(row.try_get("hour")?, row.try_get("samples")?)?;
                 let phases = self.measure.phase().map(|phase| row.try_get("phases").map(|bytes| (phase, bytes)));
@@ -225,9 +219,8 @@ impl Reader<'_> {
             return Ok(tallies);
         }
         let mut sealed = BTreeMap::new();
-        let query = include_str!("select_chunks_phases.sql");
         for &hour in hours {
-            let mut chunks = pin!(self.select_chunks(query, cover, (hour, Span::Hour.end(hour)), &[]).await?);
+            let mut chunks = pin!(self.select_chunks(cover, (hour, Span::Hour.end(hour)), &[], true).await?);
             while let Some(row) = chunks.try_next().await? {
                 let samples = chunk::decode(hour, row.try_get("samples")?, row.try_get("phases")?)?;
                 let key: rows::Key = (row.try_get("target_id")?, hour, row.try_get("location_id")?);
@@ -254,31 +247,38 @@ impl Reader<'_> {
     /// The chunks of a range of instants, `without` some of its hours.
     async fn select_chunks(
         &self,
-        query: &str,
         cover: &Cover,
         (from, to): (Micros, Micros),
         without: &[Micros],
+        with_phases: bool,
     ) -> Result<RowStream, Error> {
         let from = cover::start(Span::Hour, from);
         let (first, last) = cover.block.targets();
         let only = self.targets.only(cover.block);
-        let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
+        let parameters: [(&(dyn ToSql + Sync), Type); 7] = [
             (&first, Type::INT4),
             (&last, Type::INT4),
             (&only, Type::INT4_ARRAY),
             (&from, Type::TIMESTAMPTZ),
             (&to, Type::TIMESTAMPTZ),
             (&without, Type::TIMESTAMPTZ_ARRAY),
+            (&with_phases, Type::BOOL),
         ];
-        self.client.query_typed_raw(query, parameters).await
+        self.client.query_typed_raw(include_str!("select_chunks.sql"), parameters).await
     }
 }
 
-/// Runs a query over the summaries that a cover takes.
-async fn summaries(client: &Client, query: &str, targets: &Targets, cover: &Cover) -> Result<RowStream, Error> {
+/// Runs a query over the summaries that a cover takes, with or without phases where it has a say in that.
+async fn summaries(
+    client: &Client,
+    query: &str,
+    targets: &Targets,
+    cover: &Cover,
+    with_phases: Option<&bool>,
+) -> Result<RowStream, Error> {
     let (first, last) = cover.block.targets();
     let only = targets.only(cover.block);
-    let parameters: [(&(dyn ToSql + Sync), Type); 9] = [
+    let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![
         (&first, Type::INT4),
         (&last, Type::INT4),
         (&only, Type::INT4_ARRAY),
@@ -289,12 +289,6 @@ async fn summaries(client: &Client, query: &str, targets: &Targets, cover: &Cove
         (&cover.days.end, Type::TIMESTAMPTZ),
         (&cover.unsealed_days, Type::TIMESTAMPTZ_ARRAY),
     ];
+    parameters.extend(with_phases.map(|with_phases| (with_phases as &(dyn ToSql + Sync), Type::BOOL)));
     client.query_typed_raw(query, parameters).await
-}
-
-impl Tally {
-    /// A tally that keeps every duration, or a histogram of them.
-    fn new(is_exact: bool) -> Self {
-        Self::with(if is_exact { Distribution::exact() } else { Distribution::histogram() })
-    }
 }

@@ -21,20 +21,12 @@ pub struct Tally {
 }
 
 /// Durations: each of them, or how many there are in each bucket.
-pub(super) enum Distribution {
+enum Distribution {
     Exact(Vec<i32>),
     Histogram(Histogram),
 }
 
 impl Distribution {
-    pub(super) fn exact() -> Self {
-        Self::Exact(Vec::new())
-    }
-
-    pub(super) fn histogram() -> Self {
-        Self::Histogram(Histogram::default())
-    }
-
     /// The histogram, made of the durations so far where there was none.
     fn as_histogram(&mut self) -> &mut Histogram {
         if let Self::Exact(durations) = self {
@@ -57,7 +49,10 @@ impl Distribution {
 }
 
 impl Tally {
-    pub(super) fn with(distribution: Distribution) -> Self {
+    /// A tally that keeps every duration, or a histogram of them.
+    pub(super) fn new(is_exact: bool) -> Self {
+        let distribution =
+            if is_exact { Distribution::Exact(Vec::new()) } else { Distribution::Histogram(Histogram::default()) };
         Self { counts: Counts::default(), range: None, distribution }
     }
 
