@@ -70,8 +70,22 @@ create table unsealed (
     -- When a day or a month was last changed. It is sealed after a while without changes: not again and again while its
     -- hours are filled from a topic read anew.
     changed_at timestamptz not null default '-infinity',
+    -- Whether some of an hour's rows have no fragments.
+    from_rows boolean not null default false,
     primary key (span, starts_at, block)
 );
+
+-- What each batch brought into an hour that is not sealed: the same samples as in its rows, but read in a small part of
+-- the time. A row here is written with the rows, and goes when the hour is sealed.
+create table fragments (
+    hour timestamptz not null,
+    block integer not null,
+    -- In a format of our own, which shared/src/history/fragment.rs describes.
+    keys bytea not null,
+    samples bytea not null,
+    phases bytea not null
+);
+create index on fragments (hour, block);
 
 -- Every probe of an hour exactly, but for its scheduled_at, attempt, record_id and error_message.
 create table chunks (
@@ -100,6 +114,8 @@ create table summaries (
 );
 
 -- Random bytes do not compress: trying to would cost time.
+alter table fragments
+    alter keys set storage external, alter samples set storage external, alter phases set storage external;
 alter table chunks alter samples set storage external, alter phases set storage external;
 alter table summaries alter summary set storage external, alter phases set storage external;
 
@@ -130,8 +146,8 @@ select
     http_status_code, attempt, outcome, coalesce(error_kind, -1), locations.id, coalesce(error_message, '')
 from probes_unpartitioned
 join locations on locations.name = probes_unpartitioned.location;
-insert into unsealed
-select distinct 0, date_trunc('hour', probed_at, 'UTC'), target_id >> 12 from probes;
+insert into unsealed (span, starts_at, block, from_rows)
+select distinct 0, date_trunc('hour', probed_at, 'UTC'), target_id >> 12, true from probes;
 drop table probes_unpartitioned;
 
 -- The table of the Python CLI wm, as a view over every probe whose row is still there, so that its queries go on

@@ -52,7 +52,7 @@ async fn the_seeds_own_table_stays_and_otherwise_a_view_takes_its_place() {
 #[tokio::test]
 async fn probes_of_the_first_version_become_part_of_history() {
     let place = Place::new("migrating_rows").await;
-    let mut client = place.client().await;
+    let client = place.client().await;
     let first = std::fs::read_to_string(workspace().join("shared/migrations/0001_targets_probes_rejects.sql")).unwrap();
     let versions =
         std::fs::read_to_string(workspace().join("shared/migrations/website_monitor_migrations.sql")).unwrap();
@@ -69,7 +69,7 @@ async fn probes_of_the_first_version_become_part_of_history() {
 
     // Also today, whose partition is made only now.
     flush::run(&place.flush(), batch(0, &[record_at("https://a.test", timestamp::now().into())])).await.unwrap();
-    while seal_step(&mut client).await.unwrap().is_some() {}
+    while seal_step(&client).await.unwrap().is_some() {}
 
     assert_eq!(place.count("select count(*) from probes").await, 301);
     assert_eq!(place.count("select count(*) from url_probes where http_status_code is null").await, 150);

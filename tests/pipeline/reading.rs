@@ -176,7 +176,7 @@ async fn history_answers_as_all_rows_would() {
             delivered.extend(records);
             // Some of it is sealed, some dropped.
             for _ in 0..truth.rng.usize(..60) {
-                seal_step(&mut writer).await.unwrap();
+                seal_step(&writer).await.unwrap();
             }
             if truth.rng.u32(..3) == 0 {
                 drop_aged(&mut writer, retention("1h"), Micros(truth.now)).await.unwrap();
@@ -196,7 +196,7 @@ async fn history_answers_as_all_rows_would() {
             }
         }
         run(&flush, batch(&late)).await.unwrap();
-        while seal_step(&mut writer).await.unwrap().is_some() {}
+        while seal_step(&writer).await.unwrap().is_some() {}
         drop_aged(&mut writer, retention("1h"), Micros(truth.now)).await.unwrap();
         truth.check(&reader, None, None).await;
         truth.check(&reader, Some(start + DAY / 3), Some(truth.now - DAY / 3)).await;
@@ -211,7 +211,7 @@ async fn history_answers_as_all_rows_would() {
         for again in rerun {
             run(&flush, again).await.unwrap();
         }
-        while seal_step(&mut writer).await.unwrap().is_some() {}
+        while seal_step(&writer).await.unwrap().is_some() {}
         assert_eq!(fingerprint(&place).await, before);
     }
 }
@@ -245,7 +245,7 @@ async fn readers_see_every_probe_once_while_others_write_and_seal() {
     let sealing = async {
         let mut client = place.client().await;
         for _ in 0..60 {
-            seal_step(&mut client).await.unwrap();
+            seal_step(&client).await.unwrap();
             drop_aged(&mut client, retention("1h"), Micros(truth.now)).await.unwrap();
         }
     };
@@ -287,8 +287,8 @@ async fn targets_beyond_one_block_are_read_and_sealed_as_well() {
     let flush = place.flush();
     let runs = join_all(records.chunks(3_000).map(|part| run(&flush, batch(part)))).await;
     assert!(runs.iter().all(Result::is_ok));
-    let mut client = place.client().await;
-    while seal_step(&mut client).await.unwrap().is_some() {}
+    let client = place.client().await;
+    while seal_step(&client).await.unwrap().is_some() {}
 
     assert!(place.count("select count(distinct target_id >> 12) from chunks").await >= 3);
     for exact_probes in [i64::MAX, -1] {

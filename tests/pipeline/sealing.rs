@@ -51,13 +51,13 @@ async fn hours_become_chunks_days_and_months_summaries_once_they_are_closed() {
 
     // Until a while after the end of the hour, nothing happens; then the hour is sealed.
     let end = Span::Hour.end(old);
-    assert_eq!(step(&mut client, Micros(end.0 + 299 * SECOND), GRACE).await.unwrap(), None);
-    let first = step(&mut client, Micros(end.0 + 300 * SECOND), GRACE).await.unwrap();
+    assert_eq!(step(&client, Micros(end.0 + 299 * SECOND), GRACE).await.unwrap(), None);
+    let first = step(&client, Micros(end.0 + 300 * SECOND), GRACE).await.unwrap();
     assert_eq!(first, Some(Sealed { span: Span::Hour, probes: 15 }));
     // The month waits until its days were left alone for a while.
-    let day = step(&mut client, now, GRACE).await.unwrap();
+    let day = step(&client, now, GRACE).await.unwrap();
     assert_eq!(day, Some(Sealed { span: Span::Day, probes: 15 }));
-    assert_eq!(step(&mut client, now, GRACE).await.unwrap(), None);
+    assert_eq!(step(&client, now, GRACE).await.unwrap(), None);
     assert_eq!(seal_all(&mut client).await, [Sealed { span: Span::Month, probes: 15 }]);
 
     assert_eq!(history(&place).await, (15, 15, 15));
@@ -116,11 +116,11 @@ async fn sealing_that_is_killed_leaves_all_or_nothing() {
     let kill = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
                 where datname = current_database() and application_name = 'victim'";
     for _ in 0..40 {
-        let mut victim = place.client().await;
+        let victim = place.client().await;
         victim.batch_execute("set application_name = 'victim'").await.unwrap();
         let sealing = async {
             let mut steps = 0;
-            while let Ok(Some(_)) = seal_step(&mut victim).await {
+            while let Ok(Some(_)) = seal_step(&victim).await {
                 steps += 1;
             }
             steps
@@ -154,10 +154,10 @@ async fn writers_into_an_hour_that_is_being_sealed_lose_nothing() {
         }
     }));
     let sealer = async {
-        let mut client = place.client().await;
+        let client = place.client().await;
         let mut hours = 0;
         for _ in 0..200 {
-            hours += usize::from(matches!(seal_step(&mut client).await, Ok(Some(Sealed { span: Span::Hour, .. }))));
+            hours += usize::from(matches!(seal_step(&client).await, Ok(Some(Sealed { span: Span::Hour, .. }))));
             tokio::task::yield_now().await;
         }
         hours
@@ -195,7 +195,7 @@ async fn history_of_a_newer_release_is_refused_by_name_and_stops_no_batch() {
 
     let late = [record_at(URL, Micros(old.0 + 50 * SECOND))];
     assert_eq!(run(&place.flush(), batch(10, &late)).await.unwrap().stored, 1);
-    let error = seal_step(&mut client).await.unwrap_err().to_string();
+    let error = seal_step(&client).await.unwrap_err().to_string();
     assert!(error.contains("a chunk is in version 9"), "{error}");
     let query = HistoryQuery { urls: None, from: None, to: None, measure: Measure::ResponseTime, exact_probes: 0 };
     let error = read(&client, &query).await.err().unwrap().to_string();

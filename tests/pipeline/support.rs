@@ -164,7 +164,7 @@ pub(crate) fn retention(raw: &'static str) -> Retention {
 }
 
 /// Seals a piece of what has ended by now, however shortly before.
-pub(crate) async fn seal_step(client: &mut Client) -> Result<Option<Sealed>, DatabaseError> {
+pub(crate) async fn seal_step(client: &Client) -> Result<Option<Sealed>, DatabaseError> {
     step(client, timestamp::now().into(), Duration::ZERO).await
 }
 

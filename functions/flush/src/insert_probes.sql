@@ -7,3 +7,4 @@ insert into probes (
 select *
 from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 on conflict do nothing
+returning probed_at, target_id, record_id

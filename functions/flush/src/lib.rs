@@ -13,6 +13,7 @@ mod certificates;
 mod copy;
 mod dictionary;
 pub mod event;
+mod fragments;
 pub mod identity;
 mod partitions;
 pub mod retention;
@@ -192,7 +193,7 @@ pub async fn seal_all(flush: &Flush, mut observe: impl FnMut(Sealed)) -> Result<
     let mut lease = flush.database.lease().await;
     let session = lease.session().await?;
     let now = Micros::from(timestamp::now());
-    while let Some(sealed) = seal::step(&mut session.client, now, Duration::ZERO).await? {
+    while let Some(sealed) = seal::step(&session.client, now, Duration::ZERO).await? {
         observe(sealed);
     }
     retention::drop_aged(&mut session.client, flush.retention, now).await?;

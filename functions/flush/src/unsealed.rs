@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use shared::{Micros, Span, history::rows::Block};
+use shared::{Micros, Span, history::Block};
 use tokio_postgres::{
     Client, Error,
     types::{ToSql, Type},
@@ -13,12 +13,16 @@ use crate::row::Row;
 /// An hour of a block of targets: what is sealed at a time.
 pub(crate) type BlockHour = (Micros, Block);
 
+/// The hour of a block that a row lies in.
+pub(crate) fn block_hour(row: &Row<'_>) -> BlockHour {
+    (Span::Hour.start(row.key.probed_at), Block::of(row.key.target_id))
+}
+
 /// The hours of blocks that rows lie in.
 pub(crate) fn hours(rows: &[Row<'_>]) -> BTreeSet<BlockHour> {
     let mut hours = BTreeSet::new();
     let mut last = None;
-    for row in rows {
-        let hour = (Span::Hour.start(row.key.probed_at), Block::of(row.key.target_id));
+    for hour in rows.iter().map(block_hour) {
         if last.replace(hour) != Some(hour) {
             hours.insert(hour);
         }

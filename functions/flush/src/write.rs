@@ -1,7 +1,7 @@
-//! One transaction: the rows of a batch and its rejects, by one of three ways.
+//! One transaction: the rows of a batch, their fragments and its rejects, by one of three ways.
 //!
 //! A transaction by COPY takes two round trips: one for BEGIN, the locks of the hours and the start of COPY, which are
-//! sent together, and one for the rows, the rejects and COMMIT. That is one more than the protocol could do with; the
+//! sent together, and one for the rows, the fragments, the rejects and COMMIT. That is one more than the protocol could do with; the
 //! driver waits for COPY to start. A COMMIT that follows a statement that failed rolls back.
 
 use std::{collections::BTreeSet, pin::pin};
@@ -20,7 +20,8 @@ use tokio_postgres::{
 use crate::{
     batch::Reject,
     copy::CopyData,
-    row::{self, Row},
+    fragments,
+    row::{self, Key, Row},
     unsealed::BlockHour,
 };
 
@@ -109,9 +110,8 @@ pub(crate) async fn write(
             return copy(client, sink, missing.iter().filter_map(|&index| rows.get(index)), rejects).await;
         }
         let stored = insert_what_fits(client, rows, rejects).await?;
-        insert_rejects(client, rejects).await?;
-        client.batch_execute("commit").await?;
-        Ok(Written::Rows(stored))
+        finish(client, stored.iter().copied(), rejects).await?;
+        Ok(Written::Rows(stored.len() as u64))
     };
     match result.await {
         Err(error) => rollback(client, error).await,
@@ -123,21 +123,31 @@ pub(crate) async fn write(
 async fn copy<'rows, 'record: 'rows>(
     client: &Client,
     sink: CopyInSink<Bytes>,
-    rows: impl Iterator<Item = &'rows Row<'record>>,
+    rows: impl Iterator<Item = &'rows Row<'record>> + Clone,
     rejects: &[Reject],
 ) -> Result<Written, Error> {
     let mut sink = pin!(sink);
     let mut data = CopyData::default();
-    for row in rows {
+    for row in rows.clone() {
         data.push(row);
         if data.len() > COPY_BYTES {
             sink.send(data.take()).await?;
         }
     }
     sink.send(data.finish()).await?;
-    let (stored, rejected, committed) =
-        join!(sink.finish(), insert_rejects(client, rejects), client.batch_execute("commit"));
-    stored.and_then(|stored| rejected.and(committed).map(|()| Written::Rows(stored)))
+    let (stored, finished) = join!(sink.finish(), finish(client, rows, rejects));
+    stored.and_then(|stored| finished.map(|()| Written::Rows(stored)))
+}
+
+/// Leaves the fragments of the rows that were written, and the rejects, and commits.
+async fn finish<'rows, 'record: 'rows>(
+    client: &Client,
+    rows: impl Iterator<Item = &'rows Row<'record>>,
+    rejects: &[Reject],
+) -> Result<(), Error> {
+    let (left, rejected, committed) =
+        join!(fragments::insert(client, rows), insert_rejects(client, rejects), client.batch_execute("commit"));
+    left.and(rejected).and(committed)
 }
 
 /// The places of the rows that are not in the table. Others may bring them in the meantime; COPY is refused then.
@@ -168,23 +178,35 @@ async fn rollback(client: &Client, error: Error) -> Result<Written, Error> {
     Err(error)
 }
 
-async fn insert(client: &Client, rows: &[Row<'_>]) -> Result<u64, Error> {
+/// Inserts rows, and returns those that were not there.
+async fn insert<'rows, 'record>(
+    client: &Client,
+    rows: &'rows [Row<'record>],
+) -> Result<Vec<&'rows Row<'record>>, Error> {
     let columns = row::columns(rows);
     let parameters: Vec<_> = columns.iter().map(|(values, type_)| (values.as_ref(), type_.clone())).collect();
-    client.execute_typed(include_str!("insert_probes.sql"), &parameters).await
+    let inserted = client.query_typed(include_str!("insert_probes.sql"), &parameters).await?;
+    let key =
+        |row: &Answer| Ok(Key { probed_at: row.try_get(0)?, target_id: row.try_get(1)?, record_id: row.try_get(2)? });
+    let keys = inserted.iter().map(key).collect::<Result<BTreeSet<_>, Error>>()?;
+    Ok(rows.iter().filter(|row| keys.contains(&row.key)).collect())
 }
 
 /// Inserts every row that the schema takes. Halves what it refuses, so that one bad row among thousands costs a dozen
-/// statements more.
-async fn insert_what_fits(client: &Client, rows: &[Row<'_>], rejects: &mut Vec<Reject>) -> Result<u64, Error> {
-    let mut stored = 0;
+/// statements more. Returns the rows that were not there, in their order.
+async fn insert_what_fits<'rows, 'record>(
+    client: &Client,
+    rows: &'rows [Row<'record>],
+    rejects: &mut Vec<Reject>,
+) -> Result<Vec<&'rows Row<'record>>, Error> {
+    let mut stored = Vec::new();
     let mut pending = vec![rows];
     while let Some(part) = pending.pop() {
         client.batch_execute("savepoint part").await?;
         match (insert(client, part).await, part) {
             (Ok(new), _) => {
                 client.batch_execute("release savepoint part").await?;
-                stored += new;
+                stored.extend(new);
             }
             (Err(error), [row]) if is_about_data(&error) => {
                 client.batch_execute("rollback to savepoint part; release savepoint part").await?;

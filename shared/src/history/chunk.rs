@@ -8,7 +8,7 @@
 //! - `phases`: the version; for each of [`Measure::PHASES`](super::Measure::PHASES) a length and as many bytes: one
 //!   number per sample (0 for none, else one more), or no bytes at all where no sample has the phase.
 //!
-//! Samples are sorted, so equal samples give equal bytes.
+//! The samples of a chunk are sorted altogether, so equal samples give equal bytes.
 
 use super::{
     FormatError, Sample, Verdict,
@@ -32,7 +32,7 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// Encodes sorted samples of the hour that begins at `hour`.
+    /// Encodes samples of the hour that begins at `hour`, which are in the order of their instants.
     #[must_use]
     pub fn encode(hour: Micros, sorted: &[Sample]) -> Self {
         Self { samples: encode_samples(hour, sorted), phases: encode_phases(sorted) }
@@ -43,15 +43,15 @@ impl Chunk {
     /// # Errors
     /// The bytes are damaged, or in the format of a newer release.
     pub fn decode(&self, hour: Micros) -> Result<Vec<Sample>, FormatError> {
-        decode(hour, &self.samples, &self.phases)
+        decode(hour, &self.samples, Some(&self.phases))
     }
 }
 
-/// The samples of the two columns of a chunk.
+/// The samples of the two columns of a chunk; without phases where these were not fetched.
 ///
 /// # Errors
 /// The bytes are damaged, or in the format of a newer release.
-pub fn decode(hour: Micros, samples: &[u8], phases: &[u8]) -> Result<Vec<Sample>, FormatError> {
+pub fn decode(hour: Micros, samples: &[u8], phases: Option<&[u8]>) -> Result<Vec<Sample>, FormatError> {
     let chunk = Samples::read(hour, samples)?;
     let mut decoded = Vec::with_capacity(chunk.count);
     let mut instants = chunk.instants()?.into_iter();
@@ -59,6 +59,7 @@ pub fn decode(hour: Micros, samples: &[u8], phases: &[u8]) -> Result<Vec<Sample>
         let probed_at = instants.next().unwrap_or(chunk.last);
         decoded.push(Sample { probed_at, verdict, response_time_us, phases_us: [None; 5] });
     })?;
+    let Some(phases) = phases else { return Ok(decoded) };
     let mut reader = Reader::new(PHASES, phases)?;
     for phase in 0..5 {
         let durations = durations(reader.take_bytes()?, decoded.len())?;

@@ -1,13 +1,18 @@
 //! The forms in which history is kept once it is sealed: [`chunk`] for an hour, every probe exactly; [`summary`] for a
-//! day or a month, counts and a [`histogram`] of each [`Measure`]. flush writes them, stats reads them.
+//! day or a month, counts and a [`histogram`] of each [`Measure`]; and until an hour is sealed, [`fragment`]s of it. flush
+//! writes them, stats reads them.
 //!
 //! Each form leads with a version byte, and a reader refuses one that it does not know.
 
+pub mod block;
 pub mod chunk;
+pub mod fragment;
 pub mod histogram;
+#[cfg(feature = "postgres")]
+pub mod open;
 pub mod percentile;
 #[cfg(feature = "postgres")]
-pub mod rows;
+mod rows;
 pub mod sample;
 pub mod summary;
 mod varint;
@@ -15,6 +20,7 @@ mod varint;
 #[cfg(test)]
 mod properties;
 
+pub use block::Block;
 pub use histogram::Histogram;
 pub use sample::{Measure, Sample, Verdict};
 pub use summary::{Counts, Summary};

@@ -5,6 +5,7 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use super::{
     Histogram, Sample, Summary, Verdict,
     chunk::{self, Chunk, Samples},
+    fragment::{self, Fragment},
     histogram::RELATIVE_ERROR,
     percentile::quantiles,
     sample::union,
@@ -17,6 +18,13 @@ use crate::{
 
 const HOUR: Micros = Micros(1_763_989_200_000_000);
 const HOUR_MICROS: i64 = 3_600_000_000;
+
+const SAMPLE: Sample = Sample {
+    probed_at: HOUR,
+    verdict: Verdict { status: Some(200), outcome: Outcome::Up, error: None },
+    response_time_us: Some(300),
+    phases_us: [None; 5],
+};
 
 /// Durations with a liking for the edges of their range.
 fn duration() -> impl Strategy<Value = i32> {
@@ -90,6 +98,22 @@ proptest! {
             let durations = chunk::decode_phase(&chunk.phases, phase, samples.len()).unwrap();
             prop_assert!(samples.iter().map(|sample| sample.phases_us[phase]).eq(durations));
         }
+    }
+
+    #[test]
+    fn a_fragment_holds_every_sample_and_whose_it_is(samples in hour(), owners in vec((any::<i32>(), select(vec![1, 2, i16::MIN, i16::MAX])), 160)) {
+        let mut by_instant = samples;
+        by_instant.reverse();
+        by_instant.sort_by_key(|sample| sample.probed_at);
+        let owners = &owners[..by_instant.len()];
+        let Fragment { keys, samples, phases } = Fragment::encode(HOUR, owners, &by_instant);
+
+        let decoded = fragment::decode(HOUR, &keys, &samples, Some(&phases)).unwrap();
+        prop_assert!(decoded.eq(owners.iter().copied().zip(by_instant.iter().copied())));
+        let decoded = fragment::decode(HOUR, &keys, &samples, None).unwrap();
+        let without = by_instant.iter().map(|sample| Sample { phases_us: [None; 5], ..*sample });
+        let is_equal = decoded.eq(owners.iter().copied().zip(without));
+        prop_assert!(is_equal);
     }
 
     #[test]
@@ -174,13 +198,18 @@ proptest! {
             bytes
         };
         read_everything(&damage(&chunk.samples), &damage(&chunk.phases));
+        let owners = vec![(7, 1); samples.len()];
+        let keys = Fragment::encode(HOUR, &owners, &samples).keys;
+        let _ = fragment::decode(HOUR, &damage(&keys), &chunk.samples, Some(&chunk.phases)).map(Iterator::count);
         read_everything(&damage(&summary.summary), &damage(&summary.phases));
     }
 }
 
 /// Every way to read bytes, whatever they are; also of samples whose phases have another count.
 fn read_everything(bytes: &[u8], phases: &[u8]) {
-    let _ = chunk::decode(HOUR, bytes, phases);
+    let _ = chunk::decode(HOUR, bytes, Some(phases));
+    let one = Chunk::encode(HOUR, &[SAMPLE; 3]).samples;
+    let _ = fragment::decode(HOUR, bytes, &one, None).map(Iterator::count);
     let _ = chunk::decode_phase(phases, 4, 7);
     let _ = read_summary(HOUR, bytes, Some(&mut Histogram::default()));
     let _ = merge_phase(phases, 4, &mut Histogram::default());
@@ -202,6 +231,10 @@ fn the_stored_forms_never_change() {
     // Instants: the distance 100 (zigzag 200), then no change. Runs: 2 × 200 up; 1 × none, down (2) with timeout (3).
     assert_eq!(chunk.samples, [1, 3, 5, 205, 1, 3, 200, 1, 0, 2, 200, 1, 0, 1, 0, 18, 173, 2, 129, 1, 0]);
     assert_eq!(chunk.phases, [1, 3, 8, 0, 0, 0, 0, 0, 0]);
+    let fragment = Fragment::encode(HOUR, &[(70, 1), (69, 1), (69, 2)], &samples);
+    assert_eq!((fragment.samples, fragment.phases), (chunk.samples, chunk.phases));
+    // Target 70, one less, the same; runs: 2 × location 1, 1 × location 2.
+    assert_eq!(fragment.keys, [1, 140, 1, 1, 0, 2, 2, 1, 4]);
 
     let mut summary = Summary::default();
     samples.iter().for_each(|sample| summary.add(sample));
@@ -214,8 +247,10 @@ fn the_stored_forms_never_change() {
 
 #[test]
 fn a_form_of_a_newer_release_is_refused_by_name() {
+    let one = Chunk::encode(HOUR, &[SAMPLE]).samples;
     for (what, error) in [
-        ("a chunk", chunk::decode(HOUR, &[2, 1, 0, 0, 0], &[1]).unwrap_err()),
+        ("a chunk", chunk::decode(HOUR, &[2, 1, 0, 0, 0], None).unwrap_err()),
+        ("the keys of a fragment", fragment::decode(HOUR, &[2], &one, None).err().unwrap()),
         ("the phases of a chunk", chunk::decode_phase(&[7], 0, 1).unwrap_err()),
         ("a summary", read_summary(HOUR, &[9], None).unwrap_err()),
         ("the phases of a summary", merge_phase(&[9], 0, &mut Histogram::default()).unwrap_err()),

@@ -1,4 +1,4 @@
-//! Rows of `probes` as samples: what flush seals, and what stats reads of hours that are not sealed yet.
+//! Rows of `probes` as samples: where the fragments of an hour do not do.
 
 use std::{collections::BTreeMap, pin::pin};
 
@@ -8,63 +8,38 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{Sample, Verdict};
+use super::{
+    Sample, Verdict,
+    block::{Block, Key},
+};
 use crate::{
     database::DatabaseError,
     micros::{Micros, Span},
     record::{FailureKind, Outcome},
 };
 
-/// Targets in a block, as a power of two. The table `unsealed` has blocks, so this may never change.
-const BLOCK_BITS: i32 = 12;
-
-/// 4,096 targets, whose ids differ in their lowest twelve bits only. Sealed and read one at a time, so that neither the work
-/// nor the memory for it grows with the number of targets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Block(pub i32);
-
-impl Block {
-    /// The block of a target.
-    #[must_use]
-    pub fn of(target_id: i32) -> Self {
-        Self(target_id >> BLOCK_BITS)
-    }
-
-    /// The first and the last id in it.
-    #[must_use]
-    pub fn targets(self) -> (i32, i32) {
-        let first = self.0 << BLOCK_BITS;
-        (first, first + (1 << BLOCK_BITS) - 1)
-    }
-}
-
-/// Whose samples, of which hour, from where: target, start, location.
-pub type Key = (i32, Micros, i16);
-
 /// The rows of some hours of a block of targets, or of those of its targets in `only`, as one query sees them: samples,
-/// sorted; without their phases unless asked for.
+/// sorted.
 ///
 /// # Errors
 /// The database failed, or holds codes of a newer release.
-pub async fn select(
+pub(super) async fn select(
     client: &Client,
     block: Block,
     only: Option<&[i32]>,
     hours: &[Micros],
-    with_phases: bool,
 ) -> Result<BTreeMap<Key, Vec<Sample>>, DatabaseError> {
     let mut selected: BTreeMap<Key, Vec<Sample>> = BTreeMap::new();
     let (Some(&from), Some(&last)) = (hours.iter().min(), hours.iter().max()) else { return Ok(selected) };
     let to = Span::Hour.end(last);
     let (first_target, last_target) = block.targets();
-    let parameters: [(&(dyn ToSql + Sync), Type); 7] = [
+    let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
         (&first_target, Type::INT4),
         (&last_target, Type::INT4),
         (&only, Type::INT4_ARRAY),
         (&hours, Type::TIMESTAMPTZ_ARRAY),
         (&from, Type::TIMESTAMPTZ),
         (&to, Type::TIMESTAMPTZ),
-        (&with_phases, Type::BOOL),
     ];
     let mut rows = pin!(client.query_typed_raw(include_str!("select_rows.sql"), parameters).await?);
     while let Some(row) = rows.try_next().await? {
@@ -86,7 +61,7 @@ fn add(row: &Row, selected: &mut BTreeMap<Key, Vec<Sample>>) -> Result<(), Datab
     let response_times: Vec<Option<i32>> = row.try_get(7)?;
     let mut phases = Vec::with_capacity(5);
     for column in 8..13 {
-        phases.push(row.try_get::<_, Option<Vec<Option<i32>>>>(column)?.unwrap_or_default());
+        phases.push(row.try_get::<_, Vec<Option<i32>>>(column)?);
     }
     let verdicts = statuses.into_iter().zip(outcomes.into_iter().zip(errors));
     let probes = targets.into_iter().zip(locations).zip(instants.into_iter().zip(response_times)).zip(verdicts);
@@ -97,7 +72,7 @@ fn add(row: &Row, selected: &mut BTreeMap<Key, Vec<Sample>>) -> Result<(), Datab
             *duration = durations.get(index).copied().flatten();
         }
         let sample = Sample { probed_at, verdict: verdict(status, outcome, error)?, response_time_us, phases_us };
-        selected.entry((target, hour, location)).or_default().push(sample);
+        selected.entry(((target, location), hour)).or_default().push(sample);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 -- The rows of the hours in $4 of a block of targets ($1 to $2; of these the ones in $3, if that is not null), five
--- minutes at a time, each column as an array: that takes a third of the time that a row for each probe does. The phases
--- only if $7. $5 and $6 are bounds around the hours that let the planner leave out the partitions of other days.
+-- minutes at a time, each column as an array: that takes a third of the time that a row for each probe does. $5 and $6
+-- are bounds around the hours that let the planner leave out the partitions of other days.
 select hours.hour, slice.*
 from unnest($4) as hours (hour)
 cross join generate_series(0, 11) as slices (number)
@@ -13,11 +13,11 @@ cross join lateral (
         array_agg(outcome),
         array_agg(error_kind),
         array_agg(response_time_us),
-        array_agg(dns_us) filter (where $7),
-        array_agg(connect_us) filter (where $7),
-        array_agg(tls_us) filter (where $7),
-        array_agg(first_byte_us) filter (where $7),
-        array_agg(download_us) filter (where $7)
+        array_agg(dns_us),
+        array_agg(connect_us),
+        array_agg(tls_us),
+        array_agg(first_byte_us),
+        array_agg(download_us)
     from probes
     where probed_at >= hours.hour + slices.number * interval '5 minutes'
         and probed_at < hours.hour + (slices.number + 1) * interval '5 minutes'

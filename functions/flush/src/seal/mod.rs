@@ -2,16 +2,17 @@
 //! (`rollup`). Whoever flushes does some of it, one at a time in the whole database, an hour or a day of 4,096 targets
 //! in a transaction.
 //!
-//! Everything sealed is a function of what it is sealed from, and the chunk of an hour that is sealed again is the union
-//! of the chunk there is and the rows there are; so sealing may be killed at any point, and repeated. A late row
-//! announces its hour again (see `unsealed`), the hour then announces its day, the day its month.
+//! Everything sealed is a function of what it is sealed from, and an hour that is sealed again is the union of the chunk
+//! there is and the rows there are (see [`open`](shared::history::open)); so sealing may be killed at any point, and
+//! repeated. A late row announces its hour again (see `unsealed`), the hour then announces its day, the day its month.
 
 mod hour;
 mod rollup;
 
 use std::time::Duration;
 
-use shared::{Micros, Span, database::DatabaseError, history::rows::Block};
+use futures::join;
+use shared::{Micros, Span, database::DatabaseError, history::Block};
 use tokio_postgres::{
     Client, Error,
     types::{ToSql, Type},
@@ -62,36 +63,42 @@ impl Columns {
 /// How long a span stays open after its end, and a day or a month after its last change.
 pub const GRACE: Duration = Duration::from_secs(300);
 
+/// Should a crash undo a commit, it also brings back what there was to seal: nobody needs to wait for the disk.
+const BEGIN: &str = "begin; set local jit = off; set local synchronous_commit = off";
+
 /// Seals the oldest span that is closed as of `now`, hours before days before months; `grace` is [`GRACE`], or nothing for
-/// whoever cannot wait. `None` if there is nothing to seal, or if another instance is at it.
+/// whoever cannot wait. `None` if there is nothing to seal, or if another instance is at it. Takes three round trips: to
+/// find the span, to read it, and to write what it is sealed as.
+///
+/// A connection on which this was not awaited to its end is in the middle of a transaction, and to be given up.
 ///
 /// # Errors
 /// The database failed, or what it holds cannot be read; nothing is changed then.
-pub async fn step(client: &mut Client, now: Micros, grace: Duration) -> Result<Option<Sealed>, DatabaseError> {
-    let transaction = client.transaction().await?;
-    // Should a crash undo a commit, it also brings back what there was to seal: nobody needs to wait for the disk.
-    let settings = "set local jit = off; set local synchronous_commit = off";
-    transaction.batch_execute(settings).await?;
-    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&LOCK, Type::INT8)];
-    let turn = transaction.query_typed("select pg_try_advisory_xact_lock($1)", &parameters).await?;
-    if !turn.first().map_or(Ok(false), |row| row.try_get(0))? {
-        return Ok(None);
-    }
-    let Some(unsealed) = pick(transaction.client(), now, grace).await? else { return Ok(None) };
-    let columns = match unsealed.span {
-        Span::Hour => hour::seal(transaction.client(), unsealed).await?,
-        Span::Day | Span::Month => rollup::seal(transaction.client(), unsealed).await?,
+pub async fn step(client: &Client, now: Micros, grace: Duration) -> Result<Option<Sealed>, DatabaseError> {
+    let (begun, unsealed) = join!(client.batch_execute(BEGIN), pick(client, now, grace));
+    let sealed = async {
+        begun?;
+        let Some(unsealed) = unsealed? else { return Ok(None) };
+        let columns = match unsealed.span {
+            Span::Hour => hour::seal(client, unsealed).await?,
+            Span::Day | Span::Month => rollup::seal(client, unsealed).await?,
+        };
+        store(client, unsealed, &columns, now).await?;
+        let probes = columns.probes.iter().map(|probes| u64::from(probes.unsigned_abs())).sum();
+        Ok(Some(Sealed { span: unsealed.span, probes }))
     };
-    store(transaction.client(), unsealed, &columns, now).await?;
-    transaction.commit().await?;
-    let probes = columns.probes.iter().map(|probes| u64::from(probes.unsigned_abs())).sum();
-    Ok(Some(Sealed { span: unsealed.span, probes }))
+    let sealed = sealed.await;
+    if !matches!(sealed, Ok(Some(_))) {
+        // What went wrong before is more telling than what may go wrong here.
+        client.batch_execute("rollback").await.unwrap_or_default();
+    }
+    sealed
 }
 
 /// The next span to seal, locked: nobody writes into it from here on. One that somebody is writing into is passed over.
 async fn pick(client: &Client, now: Micros, grace: Duration) -> Result<Option<Unsealed>, DatabaseError> {
     let closed = Micros(now.0.saturating_sub(i64::try_from(grace.as_micros()).unwrap_or(i64::MAX)));
-    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&closed, Type::TIMESTAMPTZ)];
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&closed, Type::TIMESTAMPTZ), (&LOCK, Type::INT8)];
     let rows = client.query_typed(include_str!("pick.sql"), &parameters).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let code: i16 = row.try_get("span")?;
@@ -100,15 +107,11 @@ async fn pick(client: &Client, now: Micros, grace: Duration) -> Result<Option<Un
     Ok(Some(Unsealed { span, starts_at: row.try_get("starts_at")?, block: Block(row.try_get("block")?) }))
 }
 
-/// Writes what was sealed, as far as it differs from what is there, and hands the span on to the next longer one.
+/// Writes what was sealed, as far as it differs from what is there, hands the span on to the next longer one, and
+/// commits. All of it is sent together; a COMMIT that follows a statement that failed rolls back.
 async fn store(client: &Client, unsealed: Unsealed, columns: &Columns, now: Micros) -> Result<(), Error> {
     let Unsealed { span, starts_at, block: Block(block) } = unsealed;
     let code = span.code();
-    let longer = match span {
-        Span::Hour => Some((Span::Day.code(), Span::Day.start(starts_at))),
-        Span::Day => Some((Span::Month.code(), Span::Month.start(starts_at))),
-        Span::Month => None,
-    };
     let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![
         (&starts_at, Type::TIMESTAMPTZ),
         (&columns.targets, Type::INT4_ARRAY),
@@ -117,23 +120,41 @@ async fn store(client: &Client, unsealed: Unsealed, columns: &Columns, now: Micr
         (&columns.first, Type::BYTEA_ARRAY),
         (&columns.second, Type::BYTEA_ARRAY),
     ];
-    if span == Span::Hour {
-        client.execute_typed(include_str!("upsert_chunks.sql"), &parameters).await?;
-    } else {
+    if span != Span::Hour {
         parameters.push((&code, Type::INT2));
-        client.execute_typed(include_str!("upsert_summaries.sql"), &parameters).await?;
     }
-    if let Some((longer, longer_starts_at)) = longer {
-        let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
-            (&longer, Type::INT2),
-            (&longer_starts_at, Type::TIMESTAMPTZ),
-            (&block, Type::INT4),
-            (&now, Type::TIMESTAMPTZ),
-        ];
-        client.execute_typed(include_str!("upsert_unsealed.sql"), &parameters).await?;
-    }
-    let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+    let upsert =
+        if span == Span::Hour { include_str!("upsert_chunks.sql") } else { include_str!("upsert_summaries.sql") };
+    let (longer, longer_starts_at) = match span {
+        Span::Hour => (Span::Day, Span::Day.start(starts_at)),
+        Span::Day | Span::Month => (Span::Month, Span::Month.start(starts_at)),
+    };
+    let longer_code = longer.code();
+    let hand_on: [(&(dyn ToSql + Sync), Type); 4] = [
+        (&longer_code, Type::INT2),
+        (&longer_starts_at, Type::TIMESTAMPTZ),
+        (&block, Type::INT4),
+        (&now, Type::TIMESTAMPTZ),
+    ];
+    let done: [(&(dyn ToSql + Sync), Type); 3] =
         [(&code, Type::INT2), (&starts_at, Type::TIMESTAMPTZ), (&block, Type::INT4)];
-    let done = "delete from unsealed where span = $1 and starts_at = $2 and block = $3";
-    client.execute_typed(done, &parameters).await.map(drop)
+    let (stored, handed_on, emptied, ended, committed) = join!(
+        client.execute_typed(upsert, &parameters),
+        async {
+            // There is nothing longer than a month.
+            if longer == span {
+                Ok(0)
+            } else {
+                client.execute_typed(include_str!("upsert_unsealed.sql"), &hand_on).await
+            }
+        },
+        async {
+            // Only hours have fragments.
+            let gone = "delete from fragments where hour = $1 and block = $2";
+            if span == Span::Hour { client.execute_typed(gone, &done[1..]).await } else { Ok(0) }
+        },
+        client.execute_typed("delete from unsealed where span = $1 and starts_at = $2 and block = $3", &done),
+        client.batch_execute("commit"),
+    );
+    stored.and(handed_on).and(emptied).and(ended).and(committed)
 }

@@ -48,7 +48,7 @@ fn add(summary: &mut Summary, span: Span, part: &Row) -> Result<(), DatabaseErro
     if span == Span::Month {
         return Ok(summary.merge_encoded(starts_at, first, second)?);
     }
-    chunk::decode(starts_at, first, second)?.iter().for_each(|sample| summary.add(sample));
+    chunk::decode(starts_at, first, Some(second))?.iter().for_each(|sample| summary.add(sample));
     Ok(())
 }
 
@@ -60,10 +60,6 @@ fn finish(columns: &mut Columns, target: i32, starts_at: Micros, by_location: &m
 }
 
 /// The rows that a query has for the targets of a block within a span.
-pub(super) async fn in_block(client: &Client, query: &str, unsealed: Unsealed) -> Result<Vec<Row>, Error> {
-    stream_block(client, query, unsealed).await?.try_collect().await
-}
-
 async fn stream_block(client: &Client, query: &str, unsealed: Unsealed) -> Result<RowStream, Error> {
     let (first, last) = unsealed.block.targets();
     let ends_at = unsealed.span.end(unsealed.starts_at);

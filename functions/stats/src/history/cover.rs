@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use shared::{Micros, Span, database::DatabaseError, history::rows::Block};
+use shared::{Micros, Span, database::DatabaseError, history::Block};
 use tokio_postgres::Row;
 
 /// What was dropped: chunks before the first, summaries before the second.

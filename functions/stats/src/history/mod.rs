@@ -1,7 +1,7 @@
 //! The one read: counts and percentiles per URL over a window, from rows, chunks and summaries, each instant once.
 //!
-//! [`read`] looks at one snapshot of the database. An hour that is named in `unsealed` is read from its rows, in union
-//! with the chunk there may be from before a late row; every other hour from its chunk, or within its day or month from
+//! [`read`] looks at one snapshot of the database. An hour that is named in `unsealed` is read by
+//! [`open`](shared::history::open); every other hour from its chunk, or within its day or month from
 //! a summary. `cover` decides which, `tally` adds up.
 
 mod cover;
@@ -14,12 +14,7 @@ use futures::{TryStreamExt as _, join, try_join};
 use shared::{
     Micros, Span,
     database::DatabaseError,
-    history::{
-        Measure,
-        chunk::{self, Samples},
-        rows,
-        sample::union,
-    },
+    history::{Measure, chunk::Samples, open},
 };
 use tokio_postgres::{
     Client, Error, RowStream,
@@ -211,35 +206,17 @@ impl Reader<'_> {
         Ok(tallies)
     }
 
-    /// The hours that are not sealed: their rows, and their chunks from before.
+    /// The hours that are not sealed.
     async fn unsealed(&self, cover: &Cover) -> Result<Tallies, DatabaseError> {
         let mut tallies = Tallies::new();
-        let hours = &cover.unsealed_hours;
-        if hours.is_empty() {
-            return Ok(tallies);
-        }
-        let mut sealed = BTreeMap::new();
-        for &hour in hours {
-            let mut chunks = pin!(self.select_chunks(cover, (hour, Span::Hour.end(hour)), &[], true).await?);
-            while let Some(row) = chunks.try_next().await? {
-                let samples = chunk::decode(hour, row.try_get("samples")?, row.try_get("phases")?)?;
-                let key: rows::Key = (row.try_get("target_id")?, hour, row.try_get("location_id")?);
-                sealed.insert(key, samples);
-            }
-        }
         let only = self.targets.only(cover.block);
-        // Two samples are one only if their phases are the same as well.
-        let with_phases = self.measure.phase().is_some() || !sealed.is_empty();
-        for (key, mut samples) in rows::select(self.client, cover.block, only, hours, with_phases).await? {
-            if let Some(before) = sealed.remove(&key) {
-                samples = union(&before, &samples);
-            }
-            sealed.insert(key, samples);
-        }
+        let with_phases = self.measure.phase().is_some();
+        let selected = open::select(self.client, cover.block, only, &cover.unsealed_hours, with_phases).await?;
         let window = self.window.from..self.window.to;
-        for ((target, ..), samples) in sealed {
+        for (((target, _), _), samples) in selected {
+            let tally = self.tally(&mut tallies, target);
             let inside = samples.iter().filter(|sample| window.contains(&sample.probed_at));
-            inside.for_each(|sample| self.tally(&mut tallies, target).add(sample, self.measure));
+            inside.for_each(|sample| tally.add(sample, self.measure));
         }
         Ok(tallies)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::{database::DatabaseError, history::rows::Block};
+use shared::{database::DatabaseError, history::Block};
 use tokio_postgres::Row;
 
 /// The targets asked for: their ids by block, and the URL of each.
