@@ -82,6 +82,7 @@ create table fragments (
     block integer not null,
     -- In a format of our own, which shared/src/history/fragment.rs describes.
     keys bytea not null,
+    instants bytea not null,
     samples bytea not null,
     phases bytea not null
 );
@@ -94,6 +95,7 @@ create table chunks (
     probes integer not null,
     location_id smallint not null,
     -- In a format of our own, which shared/src/history/chunk.rs describes.
+    instants bytea not null,
     samples bytea not null,
     phases bytea not null,
     primary key (target_id, hour, location_id)
@@ -115,8 +117,12 @@ create table summaries (
 
 -- Random bytes do not compress: trying to would cost time.
 alter table fragments
-    alter keys set storage external, alter samples set storage external, alter phases set storage external;
-alter table chunks alter samples set storage external, alter phases set storage external;
+    alter keys set storage external,
+    alter instants set storage external,
+    alter samples set storage external,
+    alter phases set storage external;
+alter table chunks
+    alter instants set storage external, alter samples set storage external, alter phases set storage external;
 alter table summaries alter summary set storage external, alter phases set storage external;
 
 -- For what is dropped by age, and for windows over all targets.

@@ -81,7 +81,7 @@ pub(crate) async fn load(postgres: &Postgres, millions: u64, is_compared: bool, 
 async fn sizes(client: &Client, probes: u64, report: &mut Report) -> Result<()> {
     client
         .batch_execute(
-            "create table chunks_without as select hour, target_id, probes, location_id, samples from chunks;
+            "create table chunks_without as select hour, target_id, probes, location_id, instants, samples from chunks;
              alter table chunks_without add primary key (target_id, hour, location_id);
              create table summaries_without as select starts_at, target_id, probes, span, location_id, summary from summaries;
              alter table summaries_without add primary key (target_id, span, starts_at, location_id) include (probes)",

@@ -29,24 +29,25 @@ pub(crate) async fn insert<'rows, 'record: 'rows>(
         samples.push(sample(row));
     }
     let (mut hours, mut blocks): (Vec<Micros>, Vec<i32>) = Default::default();
-    let [mut keys, mut samples, mut phases]: [Vec<Vec<u8>>; 3] = Default::default();
+    let [mut keys, mut instants, mut samples, mut phases]: [Vec<Vec<u8>>; 4] = Default::default();
     for ((hour, block), (owners, of_hour)) in parts {
         let fragment = Fragment::encode(hour, &owners, &of_hour);
         hours.push(hour);
         blocks.push(block.0);
         keys.push(fragment.keys);
-        samples.push(fragment.samples);
-        phases.push(fragment.phases);
+        instants.push(fragment.samples.instants);
+        samples.push(fragment.samples.samples);
+        phases.push(fragment.samples.phases);
     }
-    let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+    let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
         (&hours, Type::TIMESTAMPTZ_ARRAY),
         (&blocks, Type::INT4_ARRAY),
         (&keys, Type::BYTEA_ARRAY),
+        (&instants, Type::BYTEA_ARRAY),
         (&samples, Type::BYTEA_ARRAY),
         (&phases, Type::BYTEA_ARRAY),
     ];
-    let insert = "insert into fragments (hour, block, keys, samples, phases) select * from unnest($1, $2, $3, $4, $5)";
-    client.execute_typed(insert, &parameters).await.map(drop)
+    client.execute_typed(include_str!("insert_fragments.sql"), &parameters).await.map(drop)
 }
 
 /// What history keeps of a row.

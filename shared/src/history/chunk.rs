@@ -1,17 +1,23 @@
 //! A closed hour of one target and location: every probe exactly, in about six bytes, and thirteen more for the phases.
 //!
-//! Two columns, so that a reader that needs no phases does not fetch them. Version 1, all numbers as in `varint`:
+//! Three columns, so that a reader that does not need instants or phases does not fetch them. Version 1, all numbers as
+//! in `varint`:
 //!
+//! - `instants`: the version; from the second sample on, the change of the distance to the one before, in microseconds,
+//!   signed.
 //! - `samples`: the version; the count; the first and the last instant, in microseconds since the hour; a length and as
-//!   many bytes of instants (from the second on, the change of the distance to the one before, signed); the verdicts in
-//!   runs (length, status or 0, outcome + 4 · (kind of error + 1)); the response times (0 for none, else one more).
-//! - `phases`: the version; for each of [`Measure::PHASES`](super::Measure::PHASES) a length and as many bytes: one
-//!   number per sample (0 for none, else one more), or no bytes at all where no sample has the phase.
+//!   many bytes of response times (see [`durations`]); the verdicts in runs (length, status or 0, outcome + 4 · (kind of
+//!   error + 1)).
+//! - `phases`: the version; for each of [`Measure::PHASES`](super::Measure::PHASES) a length and as many bytes of
+//!   durations, or no bytes at all where no sample has the phase.
 //!
 //! The samples of a chunk are sorted altogether, so equal samples give equal bytes.
 
+use std::ops::Range;
+
 use super::{
     FormatError, Sample, Verdict,
+    durations::{self, NONE},
     varint::{Reader, put, put_bytes, put_signed},
 };
 use crate::{
@@ -19,53 +25,70 @@ use crate::{
     record::{FailureKind, Outcome},
 };
 
+const INSTANTS: &str = "the instants of a chunk";
 const SAMPLES: &str = "a chunk";
 const PHASES: &str = "the phases of a chunk";
 
 /// A chunk as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
-    /// Instants, verdicts and response times.
+    /// When each sample started.
+    pub instants: Vec<u8>,
+    /// Verdicts and response times.
     pub samples: Vec<u8>,
     /// The phases of the same samples.
     pub phases: Vec<u8>,
+}
+
+/// The columns of a chunk as they were fetched.
+#[derive(Debug, Clone, Copy)]
+pub struct Columns<'bytes> {
+    /// When each sample started.
+    pub instants: &'bytes [u8],
+    /// Verdicts and response times.
+    pub samples: &'bytes [u8],
+    /// The phases of the same samples, if these are wanted.
+    pub phases: Option<&'bytes [u8]>,
 }
 
 impl Chunk {
     /// Encodes samples of the hour that begins at `hour`, which are in the order of their instants.
     #[must_use]
     pub fn encode(hour: Micros, sorted: &[Sample]) -> Self {
-        Self { samples: encode_samples(hour, sorted), phases: encode_phases(sorted) }
+        Self { instants: encode_instants(sorted), samples: encode_samples(hour, sorted), phases: encode_phases(sorted) }
     }
 
-    /// The samples.
-    ///
-    /// # Errors
-    /// The bytes are damaged, or in the format of a newer release.
-    pub fn decode(&self, hour: Micros) -> Result<Vec<Sample>, FormatError> {
-        decode(hour, &self.samples, Some(&self.phases))
+    /// All of it.
+    #[must_use]
+    pub fn columns(&self) -> Columns<'_> {
+        Columns { instants: &self.instants, samples: &self.samples, phases: Some(&self.phases) }
     }
 }
 
-/// The samples of the two columns of a chunk; without phases where these were not fetched.
+/// The samples of the hour that begins at `hour`.
 ///
 /// # Errors
 /// The bytes are damaged, or in the format of a newer release.
-pub fn decode(hour: Micros, samples: &[u8], phases: Option<&[u8]>) -> Result<Vec<Sample>, FormatError> {
-    let chunk = Samples::read(hour, samples)?;
-    let mut decoded = Vec::with_capacity(chunk.count);
-    let mut instants = chunk.instants()?.into_iter();
-    chunk.for_each(|verdict, response_time_us| {
-        let probed_at = instants.next().unwrap_or(chunk.last);
-        decoded.push(Sample { probed_at, verdict, response_time_us, phases_us: [None; 5] });
+pub fn decode(hour: Micros, columns: Columns<'_>) -> Result<Vec<Sample>, FormatError> {
+    let samples = Samples::read(hour, columns.samples)?;
+    let instants = samples.instants(columns.instants)?;
+    let response_times = samples.response_times()?;
+    let mut decoded = Vec::with_capacity(samples.count);
+    let mut probes = instants.into_iter().zip(response_times);
+    samples.for_each_run(|verdict, run| {
+        decoded.extend(probes.by_ref().take(run.len()).map(|(probed_at, response_time)| Sample {
+            probed_at,
+            verdict,
+            response_time_us: durations::duration(response_time),
+            phases_us: [None; 5],
+        }));
     })?;
-    let Some(phases) = phases else { return Ok(decoded) };
-    let mut reader = Reader::new(PHASES, phases)?;
+    let Some(phases) = columns.phases else { return Ok(decoded) };
+    let (mut reader, count) = (Reader::new(PHASES, phases)?, decoded.len());
     for phase in 0..5 {
-        let durations = durations(reader.take_bytes()?, decoded.len())?;
-        for (sample, duration) in decoded.iter_mut().zip(durations) {
+        for (sample, duration) in decoded.iter_mut().zip(phase_durations(&mut reader, count)?) {
             if let Some(slot) = sample.phases_us.get_mut(phase) {
-                *slot = duration;
+                *slot = durations::duration(duration);
             }
         }
     }
@@ -73,16 +96,25 @@ pub fn decode(hour: Micros, samples: &[u8], phases: Option<&[u8]>) -> Result<Vec
     Ok(decoded)
 }
 
-/// The durations of one phase (a place in [`Measure::PHASES`](super::Measure::PHASES)), one per sample.
+/// The durations of one phase (a place in [`Measure::PHASES`](super::Measure::PHASES)), one per sample:
+/// microseconds, or [`NONE`].
 ///
 /// # Errors
 /// Those of [`decode`].
-pub fn decode_phase(phases: &[u8], phase: usize, count: usize) -> Result<Vec<Option<i32>>, FormatError> {
+pub fn decode_phase(phases: &[u8], phase: usize, count: usize) -> Result<Vec<i32>, FormatError> {
     let mut reader = Reader::new(PHASES, phases)?;
     for _ in 0..phase {
         reader.take_bytes()?;
     }
-    durations(reader.take_bytes()?, count)
+    phase_durations(&mut reader, count)
+}
+
+/// The durations of the next phase.
+fn phase_durations(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i32>, FormatError> {
+    match reader.take_bytes()?.rest() {
+        [] => Ok(vec![NONE; count]),
+        bytes => durations::decode(PHASES, bytes, count),
+    }
 }
 
 /// The column `samples`, read as far as is needed.
@@ -93,8 +125,8 @@ pub struct Samples<'bytes> {
     pub first: Micros,
     /// When the last one started.
     pub last: Micros,
-    instants: Reader<'bytes>,
-    rest: Reader<'bytes>,
+    response_times: &'bytes [u8],
+    runs: Reader<'bytes>,
 }
 
 impl<'bytes> Samples<'bytes> {
@@ -105,21 +137,22 @@ impl<'bytes> Samples<'bytes> {
     pub fn read(hour: Micros, bytes: &'bytes [u8]) -> Result<Self, FormatError> {
         let mut reader = Reader::new(SAMPLES, bytes)?;
         let count = reader.take_as()?;
-        // Each has at least one byte, so this bounds what is allocated.
-        if count == 0 || count > reader.remaining() {
-            return reader.damaged("it has an impossible count");
-        }
         let instant = |offset: i64| Micros(hour.0.saturating_add(offset));
         let (first, last) = (instant(reader.take_as()?), instant(reader.take_as()?));
-        Ok(Self { count, first, last, instants: reader.take_bytes()?, rest: reader })
+        let response_times = reader.take_bytes()?.rest();
+        // Four of them have a byte at least, so this bounds what is allocated.
+        if count == 0 || count > response_times.len() * 4 {
+            return reader.damaged("it has an impossible count");
+        }
+        Ok(Self { count, first, last, response_times, runs: reader })
     }
 
-    /// When each sample started, ascending.
+    /// When each sample started, ascending, from the column `instants`.
     ///
     /// # Errors
     /// Those of [`decode`].
-    pub fn instants(&self) -> Result<Vec<Micros>, FormatError> {
-        let mut reader = self.instants;
+    pub fn instants(&self, bytes: &[u8]) -> Result<Vec<Micros>, FormatError> {
+        let mut reader = Reader::new(INSTANTS, bytes)?;
         let (mut instant, mut distance) = (self.first.0, 0_i64);
         let mut instants = Vec::with_capacity(self.count);
         instants.push(self.first);
@@ -132,110 +165,69 @@ impl<'bytes> Samples<'bytes> {
         Ok(instants)
     }
 
-    /// Visits the verdicts: each, and how many samples in a row have it.
+    /// The response time of each sample: microseconds, or [`NONE`].
     ///
     /// # Errors
     /// Those of [`decode`].
-    pub fn for_each_run(&self, mut visit: impl FnMut(Verdict, usize)) -> Result<(), FormatError> {
-        self.runs(&mut visit).map(drop)
+    pub fn response_times(&self) -> Result<Vec<i32>, FormatError> {
+        durations::decode(SAMPLES, self.response_times, self.count)
     }
 
-    /// Visits the runs, and returns what lies behind them: the response times.
-    fn runs(&self, visit: &mut impl FnMut(Verdict, usize)) -> Result<Reader<'bytes>, FormatError> {
-        let mut reader = self.rest;
-        let mut left = self.count;
-        while left > 0 {
-            let (length, verdict) = take_run(&mut reader, left)?;
-            visit(verdict, length);
-            left -= length;
-        }
-        Ok(reader)
-    }
-
-    /// Visits the verdict and the response time of each sample, in order.
+    /// Visits the verdicts: each, and the places of the samples in a row that have it.
     ///
     /// # Errors
     /// Those of [`decode`].
-    #[inline]
-    pub fn for_each(&self, mut visit: impl FnMut(Verdict, Option<i32>)) -> Result<(), FormatError> {
-        let (mut runs, mut times) = (self.rest, self.runs(&mut |_, _| {})?);
-        let mut left = self.count;
-        while left > 0 {
-            let (length, verdict) = take_run(&mut runs, left)?;
-            for _ in 0..length {
-                visit(verdict, take_duration(&mut times)?);
-            }
-            left -= length;
+    pub fn for_each_run(&self, mut visit: impl FnMut(Verdict, Range<usize>)) -> Result<(), FormatError> {
+        let mut reader = self.runs;
+        let mut start = 0;
+        while start < self.count {
+            let (length, verdict) = take_run(&mut reader, self.count - start)?;
+            visit(verdict, start..start + length);
+            start += length;
         }
-        times.finish()
+        reader.finish()
     }
 }
 
-fn encode_samples(hour: Micros, sorted: &[Sample]) -> Vec<u8> {
-    let offset = |sample: &Sample| sample.probed_at.0.saturating_sub(hour.0).max(0).unsigned_abs();
-    let mut instants = Vec::with_capacity(sorted.len() * 4);
+fn encode_instants(sorted: &[Sample]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(sorted.len() * 4);
+    out.push(1);
     let mut before = 0;
     for pair in sorted.windows(2) {
         if let [one, next] = pair {
             let distance = next.probed_at.0 - one.probed_at.0;
-            put_signed(&mut instants, distance - before);
+            put_signed(&mut out, distance - before);
             before = distance;
         }
     }
-    let mut out = Vec::with_capacity(instants.len() + sorted.len() * 4 + 24);
+    out
+}
+
+fn encode_samples(hour: Micros, sorted: &[Sample]) -> Vec<u8> {
+    let offset = |sample: &Sample| sample.probed_at.0.saturating_sub(hour.0).max(0).unsigned_abs();
+    let mut out = Vec::with_capacity(sorted.len() * 4 + 24);
     out.push(1);
     put(&mut out, sorted.len() as u64);
     put(&mut out, sorted.first().map_or(0, offset));
     put(&mut out, sorted.last().map_or(0, offset));
-    put_bytes(&mut out, &instants);
+    put_bytes(&mut out, &durations::encode(sorted.iter().map(|sample| sample.response_time_us)));
     for run in sorted.chunk_by(|one, next| one.verdict == next.verdict) {
         let verdict = run.first().map(|sample| sample.verdict);
         put(&mut out, run.len() as u64);
         put(&mut out, verdict.and_then(|verdict| verdict.status).unwrap_or(0).into());
         put(&mut out, verdict.map_or(0, verdict_code));
     }
-    sorted.iter().for_each(|sample| put_duration(&mut out, sample.response_time_us));
     out
 }
 
 fn encode_phases(sorted: &[Sample]) -> Vec<u8> {
     let mut out = vec![1];
-    let mut durations = Vec::with_capacity(sorted.len() * 3);
     for phase in 0..5 {
-        durations.clear();
-        let values = || sorted.iter().map(|sample| sample.phases_us.get(phase).copied().flatten());
-        if values().any(|duration| duration.is_some()) {
-            values().for_each(|duration| put_duration(&mut durations, duration));
-        }
-        put_bytes(&mut out, &durations);
+        let durations = sorted.iter().map(|sample| sample.phases_us.get(phase).copied().flatten());
+        let is_there = durations.clone().any(|duration| duration.is_some());
+        put_bytes(&mut out, &if is_there { durations::encode(durations) } else { Vec::new() });
     }
     out
-}
-
-fn put_duration(out: &mut Vec<u8>, micros: Option<i32>) {
-    put(out, micros.map_or(0, |micros| u64::from(micros.max(0).unsigned_abs()) + 1));
-}
-
-#[inline]
-fn take_duration(reader: &mut Reader<'_>) -> Result<Option<i32>, FormatError> {
-    let value = reader.take()?;
-    match i32::try_from(value.wrapping_sub(1)) {
-        Ok(micros) => Ok(Some(micros)),
-        Err(_) if value == 0 => Ok(None),
-        Err(_) => reader.damaged("a duration is out of range"),
-    }
-}
-
-fn durations(mut reader: Reader<'_>, count: usize) -> Result<Vec<Option<i32>>, FormatError> {
-    if reader.remaining() == 0 {
-        return Ok(vec![None; count]);
-    }
-    if count > reader.remaining() {
-        return reader.damaged("a phase breaks off");
-    }
-    let durations = (0..count).map(|_| take_duration(&mut reader)).collect::<Result<_, _>>()?;
-    reader.finish()?;
-    Ok(durations)
 }
 
 fn verdict_code(verdict: Verdict) -> u64 {

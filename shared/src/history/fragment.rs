@@ -1,14 +1,14 @@
 //! What one batch brought into one hour of a block of targets: the same samples as in its rows, for as long as the hour
 //! is not sealed. To read an hour from fragments takes a small part of what its rows take.
 //!
-//! Three columns: `samples` and `phases` are those of a [`chunk`], of all targets together in the order of time, and
-//! `keys` says whose they are. Version 1 of `keys`, all numbers as in `varint`: the version; for each sample the id of
+//! Four columns: three are those of a [`chunk`], of all targets together in the order of time, and `keys` says whose the
+//! samples are. Version 1 of `keys`, all numbers as in `varint`: the version; for each sample the id of
 //! the target, less that of the sample before, signed; the locations in runs (length, id, signed).
 
 use super::{
     FormatError, Sample,
     block::Owner,
-    chunk::{self, Chunk},
+    chunk::{self, Chunk, Columns},
     varint::{Reader, put, put_signed},
 };
 use crate::micros::Micros;
@@ -20,18 +20,15 @@ const KEYS: &str = "the keys of a fragment";
 pub struct Fragment {
     /// Targets and locations.
     pub keys: Vec<u8>,
-    /// Instants, verdicts and response times.
-    pub samples: Vec<u8>,
-    /// The phases.
-    pub phases: Vec<u8>,
+    /// The samples of all of them.
+    pub samples: Chunk,
 }
 
 impl Fragment {
     /// Encodes samples of the hour that begins at `hour`, which are in the order of their instants.
     #[must_use]
     pub fn encode(hour: Micros, owners: &[Owner], samples: &[Sample]) -> Self {
-        let Chunk { samples, phases } = Chunk::encode(hour, samples);
-        Self { keys: encode_keys(owners), samples, phases }
+        Self { keys: encode_keys(owners), samples: Chunk::encode(hour, samples) }
     }
 }
 
@@ -42,10 +39,9 @@ impl Fragment {
 pub fn decode(
     hour: Micros,
     keys: &[u8],
-    samples: &[u8],
-    phases: Option<&[u8]>,
+    columns: Columns<'_>,
 ) -> Result<impl Iterator<Item = (Owner, Sample)>, FormatError> {
-    let samples = chunk::decode(hour, samples, phases)?;
+    let samples = chunk::decode(hour, columns)?;
     Ok(decode_keys(keys, samples.len())?.into_iter().zip(samples))
 }
 

@@ -7,6 +7,7 @@
 
 use super::{
     FormatError,
+    durations::NONE,
     varint::{Reader, put},
 };
 
@@ -48,6 +49,11 @@ impl Histogram {
     /// Counts a duration; a negative one, which there is not, as none.
     pub fn add(&mut self, micros: i32) {
         self.add_many(bucket(micros.max(0).unsigned_abs()), 1);
+    }
+
+    /// Counts the durations of a decoded list, that is without [`NONE`].
+    pub fn add_all(&mut self, entries: &[i32]) {
+        entries.iter().filter(|entry| **entry != NONE).for_each(|&micros| self.add(micros));
     }
 
     /// Adds the counts of another one. Order and grouping make no difference.

@@ -6,6 +6,7 @@
 
 pub mod block;
 pub mod chunk;
+pub mod durations;
 pub mod fragment;
 pub mod histogram;
 #[cfg(feature = "postgres")]

@@ -15,7 +15,8 @@ use tokio_postgres::{
 use super::{
     Sample,
     block::{Block, Key, Owner},
-    chunk, fragment, rows,
+    chunk::{self, Columns},
+    fragment, rows,
     sample::union,
 };
 use crate::{database::DatabaseError, micros::Micros};
@@ -79,8 +80,7 @@ async fn select_chunks(
     let sealed = |row: &Row| -> Result<_, DatabaseError> {
         let hour = row.try_get("hour")?;
         let owner: Owner = (row.try_get("target_id")?, row.try_get("location_id")?);
-        let samples = chunk::decode(hour, row.try_get("samples")?, Some(row.try_get("phases")?))?;
-        Ok(((owner, hour), samples))
+        Ok(((owner, hour), chunk::decode(hour, columns(row)?)?))
     };
     rows.iter().map(sealed).collect()
 }
@@ -99,13 +99,18 @@ async fn select_fragments(
     let mut selected: BTreeMap<Key, Vec<Sample>> = BTreeMap::new();
     while let Some(row) = rows.try_next().await? {
         let hour = row.try_get("hour")?;
-        let samples = fragment::decode(hour, row.try_get("keys")?, row.try_get("samples")?, row.try_get("phases")?)?;
+        let samples = fragment::decode(hour, row.try_get("keys")?, columns(&row)?)?;
         for (owner, sample) in samples.filter(|((target, _), _)| only.is_none_or(|only| only.contains(target))) {
             selected.entry((owner, hour)).or_default().push(sample);
         }
     }
     selected.values_mut().for_each(|samples| samples.sort_unstable());
     Ok(selected)
+}
+
+fn columns(row: &Row) -> Result<Columns<'_>, Error> {
+    let (instants, samples) = (row.try_get("instants")?, row.try_get("samples")?);
+    Ok(Columns { instants, samples, phases: row.try_get("phases")? })
 }
 
 /// The hours whose rows have no fragments.

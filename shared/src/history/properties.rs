@@ -4,7 +4,8 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::{
     Histogram, Sample, Summary, Verdict,
-    chunk::{self, Chunk, Samples},
+    chunk::{self, Chunk, Columns, Samples},
+    durations,
     fragment::{self, Fragment},
     histogram::RELATIVE_ERROR,
     percentile::quantiles,
@@ -90,13 +91,13 @@ proptest! {
     fn a_chunk_holds_every_sample_exactly(samples in hour()) {
         let chunk = Chunk::encode(HOUR, &samples);
 
-        prop_assert_eq!(chunk.decode(HOUR), Ok(samples.clone()));
+        prop_assert_eq!(chunk::decode(HOUR, chunk.columns()), Ok(samples.clone()));
         let head = Samples::read(HOUR, &chunk.samples).unwrap();
         prop_assert_eq!((head.count, head.first), (samples.len(), samples[0].probed_at));
         prop_assert_eq!(Some(head.last), samples.last().map(|sample| sample.probed_at));
         for phase in 0..5 {
             let durations = chunk::decode_phase(&chunk.phases, phase, samples.len()).unwrap();
-            prop_assert!(samples.iter().map(|sample| sample.phases_us[phase]).eq(durations));
+            prop_assert!(samples.iter().map(|sample| sample.phases_us[phase]).eq(durations.into_iter().map(durations::duration)));
         }
     }
 
@@ -106,11 +107,12 @@ proptest! {
         by_instant.reverse();
         by_instant.sort_by_key(|sample| sample.probed_at);
         let owners = &owners[..by_instant.len()];
-        let Fragment { keys, samples, phases } = Fragment::encode(HOUR, owners, &by_instant);
+        let fragment = Fragment::encode(HOUR, owners, &by_instant);
 
-        let decoded = fragment::decode(HOUR, &keys, &samples, Some(&phases)).unwrap();
+        let columns = fragment.samples.columns();
+        let decoded = fragment::decode(HOUR, &fragment.keys, columns).unwrap();
         prop_assert!(decoded.eq(owners.iter().copied().zip(by_instant.iter().copied())));
-        let decoded = fragment::decode(HOUR, &keys, &samples, None).unwrap();
+        let decoded = fragment::decode(HOUR, &fragment.keys, Columns { phases: None, ..columns }).unwrap();
         let without = by_instant.iter().map(|sample| Sample { phases_us: [None; 5], ..*sample });
         let is_equal = decoded.eq(owners.iter().copied().zip(without));
         prop_assert!(is_equal);
@@ -173,7 +175,12 @@ proptest! {
             let encoded = summary(part).encode(HOUR);
             together.merge_encoded(HOUR, &encoded.summary, &encoded.phases).unwrap();
         }
-        prop_assert_eq!(together, summary(&[one, other].concat()));
+        prop_assert_eq!(&together, &summary(&[one.clone(), other.clone()].concat()));
+        let mut from_chunks = Summary::default();
+        for chunk in [&one, &other].map(|part| Chunk::encode(HOUR, part)) {
+            from_chunks.add_chunk(HOUR, &chunk.samples, &chunk.phases).unwrap();
+        }
+        prop_assert_eq!(from_chunks, together);
     }
 
     #[test]
@@ -181,7 +188,7 @@ proptest! {
         if let Some(first) = bytes.first_mut() {
             *first = version;
         }
-        read_everything(&bytes, &bytes);
+        read_everything(&bytes, &bytes, &bytes);
     }
 
     #[test]
@@ -197,19 +204,25 @@ proptest! {
             bytes.truncate(if cut { place } else { bytes.len() });
             bytes
         };
-        read_everything(&damage(&chunk.samples), &damage(&chunk.phases));
+        read_everything(&damage(&chunk.instants), &damage(&chunk.samples), &damage(&chunk.phases));
         let owners = vec![(7, 1); samples.len()];
         let keys = Fragment::encode(HOUR, &owners, &samples).keys;
-        let _ = fragment::decode(HOUR, &damage(&keys), &chunk.samples, Some(&chunk.phases)).map(Iterator::count);
-        read_everything(&damage(&summary.summary), &damage(&summary.phases));
+        let _ = fragment::decode(HOUR, &damage(&keys), chunk.columns()).map(Iterator::count);
+        read_everything(&[1], &damage(&summary.summary), &damage(&summary.phases));
     }
 }
 
 /// Every way to read bytes, whatever they are; also of samples whose phases have another count.
-fn read_everything(bytes: &[u8], phases: &[u8]) {
-    let _ = chunk::decode(HOUR, bytes, Some(phases));
-    let one = Chunk::encode(HOUR, &[SAMPLE; 3]).samples;
-    let _ = fragment::decode(HOUR, bytes, &one, None).map(Iterator::count);
+fn read_everything(instants: &[u8], bytes: &[u8], phases: &[u8]) {
+    let columns = Columns { instants, samples: bytes, phases: Some(phases) };
+    let _ = chunk::decode(HOUR, columns);
+    let chunk = Chunk::encode(HOUR, &[SAMPLE; 3]);
+    for columns in
+        [chunk.columns(), Columns { instants, ..chunk.columns() }, Columns { phases: Some(phases), ..chunk.columns() }]
+    {
+        let _ = fragment::decode(HOUR, bytes, columns).map(Iterator::count);
+    }
+    let _ = Summary::default().add_chunk(HOUR, bytes, phases);
     let _ = chunk::decode_phase(phases, 4, 7);
     let _ = read_summary(HOUR, bytes, Some(&mut Histogram::default()));
     let _ = merge_phase(phases, 4, &mut Histogram::default());
@@ -228,11 +241,13 @@ fn the_stored_forms_never_change() {
     let samples = [sample(5, up, Some(300), Some(7)), sample(105, up, Some(128), None), sample(205, down, None, None)];
 
     let chunk = Chunk::encode(HOUR, &samples);
-    // Instants: the distance 100 (zigzag 200), then no change. Runs: 2 × 200 up; 1 × none, down (2) with timeout (3).
-    assert_eq!(chunk.samples, [1, 3, 5, 205, 1, 3, 200, 1, 0, 2, 200, 1, 0, 1, 0, 18, 173, 2, 129, 1, 0]);
-    assert_eq!(chunk.phases, [1, 3, 8, 0, 0, 0, 0, 0, 0]);
+    // The distance 100 (zigzag 200), then no change.
+    assert_eq!(chunk.instants, [1, 200, 1, 0]);
+    // Three response times: two bytes, one, one. Runs: 2 × 200 up; 1 × none, down (2) with timeout (3).
+    assert_eq!(chunk.samples, [1, 3, 5, 205, 1, 5, 1, 45, 1, 129, 0, 2, 200, 1, 0, 1, 0, 18]);
+    assert_eq!(chunk.phases, [1, 4, 0, 8, 0, 0, 0, 0, 0, 0]);
     let fragment = Fragment::encode(HOUR, &[(70, 1), (69, 1), (69, 2)], &samples);
-    assert_eq!((fragment.samples, fragment.phases), (chunk.samples, chunk.phases));
+    assert_eq!(fragment.samples, chunk);
     // Target 70, one less, the same; runs: 2 × location 1, 1 × location 2.
     assert_eq!(fragment.keys, [1, 140, 1, 1, 0, 2, 2, 1, 4]);
 
@@ -247,10 +262,11 @@ fn the_stored_forms_never_change() {
 
 #[test]
 fn a_form_of_a_newer_release_is_refused_by_name() {
-    let one = Chunk::encode(HOUR, &[SAMPLE]).samples;
+    let one = Chunk::encode(HOUR, &[SAMPLE]);
     for (what, error) in [
-        ("a chunk", chunk::decode(HOUR, &[2, 1, 0, 0, 0], None).unwrap_err()),
-        ("the keys of a fragment", fragment::decode(HOUR, &[2], &one, None).err().unwrap()),
+        ("a chunk", chunk::decode(HOUR, Columns { samples: &[2, 1, 0, 0, 0], ..one.columns() }).unwrap_err()),
+        ("the instants of a chunk", chunk::decode(HOUR, Columns { instants: &[2], ..one.columns() }).unwrap_err()),
+        ("the keys of a fragment", fragment::decode(HOUR, &[2], one.columns()).err().unwrap()),
         ("the phases of a chunk", chunk::decode_phase(&[7], 0, 1).unwrap_err()),
         ("a summary", read_summary(HOUR, &[9], None).unwrap_err()),
         ("the phases of a summary", merge_phase(&[9], 0, &mut Histogram::default()).unwrap_err()),

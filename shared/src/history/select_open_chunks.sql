@@ -2,7 +2,7 @@
 select targets.id as target_id, chunk.*
 from targets
 cross join lateral (
-    select location_id, hour, samples, phases
+    select location_id, hour, instants, samples, phases
     from chunks
     where chunks.target_id = targets.id and chunks.hour = any ($4)
     offset 0

@@ -8,6 +8,7 @@
 
 use super::{
     FormatError, Histogram, Measure, Sample, Verdict,
+    chunk::{self, Samples},
     varint::{Reader, put, put_bytes},
 };
 use crate::micros::Micros;
@@ -116,6 +117,26 @@ impl Summary {
         for (histogram, micros) in self.phases.iter_mut().zip(sample.phases_us) {
             micros.into_iter().for_each(|micros| histogram.add(micros));
         }
+    }
+
+    /// Adds the probes of a chunk of the hour that begins at `hour`, from two of its columns.
+    ///
+    /// # Errors
+    /// The bytes are damaged, or in the format of a newer release.
+    pub fn add_chunk(&mut self, hour: Micros, samples: &[u8], phases: &[u8]) -> Result<(), FormatError> {
+        let samples = Samples::read(hour, samples)?;
+        let response_times = samples.response_times()?;
+        self.widen(samples.first, samples.last);
+        samples.for_each_run(|verdict, run| {
+            self.counts.add(verdict, run.len() as u64);
+            if verdict.status.is_some() {
+                self.response_times.add_all(response_times.get(run).unwrap_or_default());
+            }
+        })?;
+        for (phase, histogram) in self.phases.iter_mut().enumerate() {
+            histogram.add_all(&chunk::decode_phase(phases, phase, samples.count)?);
+        }
+        Ok(())
     }
 
     fn widen(&mut self, first: Micros, last: Micros) {

@@ -52,8 +52,8 @@ impl<'bytes> Reader<'bytes> {
     /// The next unsigned value.
     #[inline]
     pub(super) fn take(&mut self) -> Result<u64, FormatError> {
-        // Up to four bytes at once and without a branch for each: lengths of two and three bytes alternate at random
-        // here, and a processor that guesses wrong at every other number takes three times as long.
+        // Up to four bytes at once and without a branch for each, where lengths alternate at random: a processor that
+        // guesses wrong at every other number takes three times as long.
         if let Some(bytes) = self.bytes.first_chunk() {
             let word = u32::from_le_bytes(*bytes);
             let ends = !word & 0x8080_8080;
@@ -104,6 +104,11 @@ impl<'bytes> Reader<'bytes> {
             }
             None => self.damaged("it breaks off"),
         }
+    }
+
+    /// What is left, as it is.
+    pub(super) fn rest(self) -> &'bytes [u8] {
+        self.bytes
     }
 
     /// Refuses what is left over.

@@ -13,8 +13,8 @@ pub(super) async fn seal(client: &Client, unsealed: Unsealed) -> Result<Columns,
     let hour = unsealed.starts_at;
     let mut columns = Columns::default();
     for (((target, location), _), samples) in open::select(client, unsealed.block, None, &[hour], true).await? {
-        let Chunk { samples: first, phases } = Chunk::encode(hour, &samples);
-        columns.push(target, location, samples.len() as u64, first, phases);
+        let chunk = Chunk::encode(hour, &samples);
+        columns.push(target, location, samples.len() as u64, [chunk.instants, chunk.samples, chunk.phases]);
     }
     Ok(columns)
 }

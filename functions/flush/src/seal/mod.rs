@@ -44,19 +44,16 @@ struct Columns {
     targets: Vec<i32>,
     locations: Vec<i16>,
     probes: Vec<i32>,
-    /// Samples or a summary.
-    first: Vec<Vec<u8>>,
-    /// Phases.
-    second: Vec<Vec<u8>>,
+    /// Instants, samples and phases of a chunk; counts with response times, and phases, of a summary.
+    forms: [Vec<Vec<u8>>; 3],
 }
 
 impl Columns {
-    fn push(&mut self, target: i32, location: i16, probes: u64, first: Vec<u8>, second: Vec<u8>) {
+    fn push<const N: usize>(&mut self, target: i32, location: i16, probes: u64, forms: [Vec<u8>; N]) {
         self.targets.push(target);
         self.locations.push(location);
         self.probes.push(i32::try_from(probes).unwrap_or(i32::MAX));
-        self.first.push(first);
-        self.second.push(second);
+        self.forms.iter_mut().zip(forms).for_each(|(column, form)| column.push(form));
     }
 }
 
@@ -117,14 +114,16 @@ async fn store(client: &Client, unsealed: Unsealed, columns: &Columns, now: Micr
         (&columns.targets, Type::INT4_ARRAY),
         (&columns.locations, Type::INT2_ARRAY),
         (&columns.probes, Type::INT4_ARRAY),
-        (&columns.first, Type::BYTEA_ARRAY),
-        (&columns.second, Type::BYTEA_ARRAY),
     ];
-    if span != Span::Hour {
+    let [first, second, third] = &columns.forms;
+    parameters.extend([(first as &(dyn ToSql + Sync), Type::BYTEA_ARRAY), (second, Type::BYTEA_ARRAY)]);
+    let upsert = if span == Span::Hour {
+        parameters.push((third, Type::BYTEA_ARRAY));
+        include_str!("upsert_chunks.sql")
+    } else {
         parameters.push((&code, Type::INT2));
-    }
-    let upsert =
-        if span == Span::Hour { include_str!("upsert_chunks.sql") } else { include_str!("upsert_summaries.sql") };
+        include_str!("upsert_summaries.sql")
+    };
     let (longer, longer_starts_at) = match span {
         Span::Hour => (Span::Day, Span::Day.start(starts_at)),
         Span::Day | Span::Month => (Span::Month, Span::Month.start(starts_at)),

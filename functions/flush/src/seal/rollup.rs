@@ -4,11 +4,7 @@
 use std::{collections::BTreeMap, pin::pin};
 
 use futures::TryStreamExt as _;
-use shared::{
-    Micros, Span,
-    database::DatabaseError,
-    history::{Summary, chunk},
-};
+use shared::{Micros, Span, database::DatabaseError, history::Summary};
 use tokio_postgres::{
     Client, Error, Row, RowStream,
     types::{ToSql, Type},
@@ -45,17 +41,16 @@ pub(super) async fn seal(client: &Client, unsealed: Unsealed) -> Result<Columns,
 fn add(summary: &mut Summary, span: Span, part: &Row) -> Result<(), DatabaseError> {
     let starts_at: Micros = part.try_get("starts_at")?;
     let (first, second) = (part.try_get("first")?, part.try_get("second")?);
-    if span == Span::Month {
-        return Ok(summary.merge_encoded(starts_at, first, second)?);
-    }
-    chunk::decode(starts_at, first, Some(second))?.iter().for_each(|sample| summary.add(sample));
-    Ok(())
+    Ok(match span {
+        Span::Month => summary.merge_encoded(starts_at, first, second),
+        Span::Hour | Span::Day => summary.add_chunk(starts_at, first, second),
+    }?)
 }
 
 fn finish(columns: &mut Columns, target: i32, starts_at: Micros, by_location: &mut BTreeMap<i16, Summary>) {
     for (location, summary) in std::mem::take(by_location) {
         let encoded = summary.encode(starts_at);
-        columns.push(target, location, summary.counts.probes(), encoded.summary, encoded.phases);
+        columns.push(target, location, summary.counts.probes(), [encoded.summary, encoded.phases]);
     }
 }
 

@@ -76,7 +76,7 @@ impl Window {
     }
 
     /// The spans that lie in it as a whole; an empty range where there are none.
-    fn whole(self, span: Span) -> Range<Micros> {
+    pub(super) fn whole(self, span: Span) -> Range<Micros> {
         let (from, to) = (next_start(span, self.from), start(span, self.to));
         if from < to { from..to } else { from..from }
     }

@@ -193,14 +193,15 @@ impl Reader<'_> {
     /// The sealed hours that no summary stands for.
     async fn chunks(&self, cover: &Cover) -> Result<Tallies, DatabaseError> {
         let mut tallies = Tallies::new();
-        let with_phases = self.measure.phase().is_some();
+        let window = self.window.from..self.window.to;
         for &range in &cover.ranges {
-            let mut rows = pin!(self.select_chunks(cover, range, &cover.unsealed_hours, with_phases).await?);
+            let mut rows = pin!(self.select_chunks(cover, range).await?);
+            // By place: there are many of these rows.
             while let Some(row) = rows.try_next().await? {
-                let samples = Samples::read(row.try_get("hour")?, row.try_get("samples")?)?;
-                let phases = self.measure.phase().map(|phase| row.try_get("phases").map(|bytes| (phase, bytes)));
-                let tally = self.tally(&mut tallies, row.try_get("target_id")?);
-                tally.add_chunk(&samples, phases.transpose()?, self.window.from, self.window.to)?;
+                let samples = Samples::read(row.try_get(1)?, row.try_get(2)?)?;
+                let phase = self.measure.phase().map(|phase| row.try_get(4).map(|bytes| (phase, bytes)));
+                let tally = self.tally(&mut tallies, row.try_get(0)?);
+                tally.add_chunk(&samples, row.try_get(3)?, phase.transpose()?, &window)?;
             }
         }
         Ok(tallies)
@@ -221,24 +222,22 @@ impl Reader<'_> {
         Ok(tallies)
     }
 
-    /// The chunks of a range of instants, `without` some of its hours.
-    async fn select_chunks(
-        &self,
-        cover: &Cover,
-        (from, to): (Micros, Micros),
-        without: &[Micros],
-        with_phases: bool,
-    ) -> Result<RowStream, Error> {
+    /// The chunks of a range of instants, without the hours that are not sealed.
+    async fn select_chunks(&self, cover: &Cover, (from, to): (Micros, Micros)) -> Result<RowStream, Error> {
         let from = cover::start(Span::Hour, from);
         let (first, last) = cover.block.targets();
         let only = self.targets.only(cover.block);
-        let parameters: [(&(dyn ToSql + Sync), Type); 7] = [
+        let whole = self.window.whole(Span::Hour);
+        let with_phases = self.measure.phase().is_some();
+        let parameters: [(&(dyn ToSql + Sync), Type); 9] = [
             (&first, Type::INT4),
             (&last, Type::INT4),
             (&only, Type::INT4_ARRAY),
             (&from, Type::TIMESTAMPTZ),
             (&to, Type::TIMESTAMPTZ),
-            (&without, Type::TIMESTAMPTZ_ARRAY),
+            (&cover.unsealed_hours, Type::TIMESTAMPTZ_ARRAY),
+            (&whole.start, Type::TIMESTAMPTZ),
+            (&whole.end, Type::TIMESTAMPTZ),
             (&with_phases, Type::BOOL),
         ];
         self.client.query_typed_raw(include_str!("select_chunks.sql"), parameters).await

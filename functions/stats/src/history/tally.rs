@@ -1,10 +1,13 @@
 //! What is known about one URL within a window: added up from samples, chunks and summaries.
 
+use std::{ops::Range, slice::from_ref};
+
 use shared::{
     Micros,
     history::{
-        Counts, FormatError, Histogram, Measure, Sample,
+        Counts, FormatError, Histogram, Measure, Sample, Verdict,
         chunk::{Samples, decode_phase},
+        durations::NONE,
         histogram::RELATIVE_ERROR,
         percentile::quantiles,
         summary::{merge_phase, read_summary},
@@ -44,6 +47,17 @@ impl Distribution {
         match self {
             Self::Exact(durations) => durations.push(micros),
             Self::Histogram(histogram) => histogram.add(micros),
+        }
+    }
+
+    /// Adds the durations of a decoded list, that is without [`NONE`].
+    fn add_all(&mut self, entries: &[i32]) {
+        match self {
+            Self::Exact(durations) if entries.contains(&NONE) => {
+                durations.extend(entries.iter().filter(|entry| **entry != NONE));
+            }
+            Self::Exact(durations) => durations.extend_from_slice(entries),
+            Self::Histogram(histogram) => histogram.add_all(entries),
         }
     }
 }
@@ -89,49 +103,40 @@ impl Tally {
     }
 
     /// Adds the samples of a chunk that started within a window. With a phase (its place, and the chunk's phases) the
-    /// durations are those of the phase, else the response times.
+    /// durations are those of the phase, else the response times. The instants matter only where the window cuts it.
     pub(super) fn add_chunk(
         &mut self,
         samples: &Samples<'_>,
+        instants: Option<&[u8]>,
         phase: Option<(usize, &[u8])>,
-        from: Micros,
-        to: Micros,
+        window: &Range<Micros>,
     ) -> Result<(), FormatError> {
-        let is_inside = |instant: &Micros| (from..to).contains(instant);
-        let durations = phase.map(|(phase, bytes)| decode_phase(bytes, phase, samples.count)).transpose()?;
-        if is_inside(&samples.first) && is_inside(&samples.last) {
+        let durations = match phase {
+            Some((phase, bytes)) => decode_phase(bytes, phase, samples.count)?,
+            None => samples.response_times()?,
+        };
+        let durations = |run: Range<usize>| durations.get(run).unwrap_or_default();
+        let counts = |verdict: Verdict| phase.is_some() || verdict.status.is_some();
+        let Some(instants) = instants else {
             self.widen(samples.first, samples.last);
-            samples.for_each_run(|verdict, length| self.counts.add(verdict, length as u64))?;
-            match (durations, &mut self.distribution) {
-                (Some(durations), distribution) => {
-                    durations.into_iter().flatten().for_each(|micros| distribution.add(micros));
+            return samples.for_each_run(|verdict, run| {
+                self.counts.add(verdict, run.len() as u64);
+                if counts(verdict) {
+                    self.distribution.add_all(durations(run));
                 }
-                // By far the most, so it is spelt out.
-                (None, Distribution::Exact(durations)) => {
-                    durations.reserve(samples.count);
-                    samples
-                        .for_each(|verdict, micros| durations.extend(micros.filter(|_| verdict.status.is_some())))?;
+            });
+        };
+        let instants = samples.instants(instants)?;
+        samples.for_each_run(|verdict, run| {
+            for (&instant, duration) in instants.get(run.clone()).unwrap_or_default().iter().zip(durations(run)) {
+                if window.contains(&instant) {
+                    self.counts.add(verdict, 1);
+                    self.widen(instant, instant);
+                    if counts(verdict) {
+                        self.distribution.add_all(from_ref(duration));
+                    }
                 }
-                (None, Distribution::Histogram(histogram)) => samples.for_each(|verdict, micros| {
-                    micros.filter(|_| verdict.status.is_some()).into_iter().for_each(|micros| histogram.add(micros));
-                })?,
             }
-            return Ok(());
-        }
-        let mut index = 0;
-        let instants = samples.instants()?;
-        samples.for_each(|verdict, response_time| {
-            let instant = instants.get(index).filter(|instant| is_inside(instant));
-            if let Some(&instant) = instant {
-                self.counts.add(verdict, 1);
-                self.widen(instant, instant);
-                let duration = match &durations {
-                    Some(durations) => durations.get(index).copied().flatten(),
-                    None => response_time.filter(|_| verdict.status.is_some()),
-                };
-                duration.into_iter().for_each(|micros| self.distribution.add(micros));
-            }
-            index += 1;
         })
     }
 
