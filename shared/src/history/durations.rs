@@ -42,33 +42,42 @@ pub(super) fn decode(form: &'static str, bytes: &[u8], count: usize) -> Result<V
     let Some((lengths, mut data)) = bytes.split_at_checked(count.div_ceil(4)) else {
         return damaged("a list of durations breaks off");
     };
-    let mut entries = Vec::with_capacity(count + 3);
-    let mut lowest = 0;
-    for (group, &lengths) in lengths.iter().enumerate() {
-        for pair in [0, 2] {
-            let left = count.saturating_sub(group * 4 + pair).min(2);
-            // Eight bytes have both numbers of a pair.
-            let word = match data.first_chunk() {
-                Some(bytes) => u64::from_le_bytes(*bytes),
-                None => data.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
-            };
-            let [first, second] = [lengths >> (pair * 2), lengths >> (pair * 2 + 2)].map(|length| (length & 3) + 1);
-            let number = |shift: u8, length: u8| (word >> (shift * 8) & u64::MAX >> (64 - length * 8)) as u32;
-            for number in [number(0, first), number(first, second)].into_iter().take(left) {
-                let entry = number.wrapping_sub(1).cast_signed();
-                lowest = lowest.min(entry);
-                entries.push(entry);
+    let mut entries = Vec::with_capacity(lengths.len() * 4);
+    for (place, &lengths) in lengths.iter().enumerate() {
+        let (group, length) = match data.first_chunk() {
+            Some(bytes) => decode_group(lengths, bytes),
+            None => {
+                let mut bytes = [0; 16];
+                bytes.iter_mut().zip(data).for_each(|(byte, &there)| *byte = there);
+                decode_group(lengths, &bytes)
             }
-            let length = [0, first, first + second].get(left).copied().unwrap_or_default();
-            let Some(rest) = data.get(length.into()..) else { return damaged("a list of durations breaks off") };
-            data = rest;
-        }
+        };
+        entries.extend_from_slice(&group);
+        // The last group may be short; its lengths are 0, that is one byte, where there is no number.
+        let missing = 4 - (count - place * 4).min(4);
+        let Some(rest) = data.get(length - missing..) else { return damaged("a list of durations breaks off") };
+        data = rest;
     }
+    entries.truncate(count);
     if !data.is_empty() {
         return damaged("bytes are left over");
     }
-    if lowest < NONE {
+    if entries.iter().fold(NONE, |lowest, &entry| lowest.min(entry)) < NONE {
         return damaged("a duration is out of range");
     }
     Ok(entries)
+}
+
+/// Four numbers, and how many bytes they have. Two of them are in eight bytes at most.
+#[inline]
+fn decode_group(lengths: u8, bytes: &[u8; 16]) -> ([i32; 4], usize) {
+    let [a, b, c, d] = [0, 2, 4, 6].map(|shift| usize::from(lengths >> shift & 3) + 1);
+    let word = |start: usize| {
+        let bytes = bytes.get(start..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
+        u64::from_le_bytes(bytes)
+    };
+    let entry =
+        |word: u64, length: usize| ((word & u64::MAX >> (64 - length * 8)) as u32).wrapping_sub(1).cast_signed();
+    let (one, other) = (word(0), word(a + b));
+    ([entry(one, a), entry(one >> (a * 8), b), entry(other, c), entry(other >> (c * 8), d)], a + b + c + d)
 }

@@ -52,6 +52,11 @@ impl<'bytes> Reader<'bytes> {
     /// The next unsigned value.
     #[inline]
     pub(super) fn take(&mut self) -> Result<u64, FormatError> {
+        // Where most numbers are small, that is easy to guess.
+        if let Some((&byte @ ..0x80, rest)) = self.bytes.split_first() {
+            self.bytes = rest;
+            return Ok(byte.into());
+        }
         // Up to four bytes at once and without a branch for each, where lengths alternate at random: a processor that
         // guesses wrong at every other number takes three times as long.
         if let Some(bytes) = self.bytes.first_chunk() {

@@ -30,12 +30,8 @@ pub(super) struct Unsealed {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Cover {
     pub(super) block: Block,
-    /// Months from summaries, but for the unsealed ones.
-    pub(super) months: Range<Micros>,
-    pub(super) unsealed_months: Vec<Micros>,
-    /// Days from summaries, but for the unsealed ones and those of the months above.
-    pub(super) days: Range<Micros>,
-    pub(super) unsealed_days: Vec<Micros>,
+    /// Summaries: months and days, those that are sealed.
+    pub(super) summaries: Vec<(Span, Range<Micros>)>,
     /// Chunks, but for the unsealed hours.
     pub(super) ranges: Vec<(Micros, Micros)>,
     /// Rows and chunks together.
@@ -114,7 +110,8 @@ impl Unsealed {
             }
             months.insert(Span::Month.start(starts_at));
         }
-        let whole_days = if is_exact { window.from..window.from } else { window.whole(Span::Day) };
+        let whole = |span| if is_exact { window.from..window.from } else { window.whole(span) };
+        let (whole_days, whole_months) = (whole(Span::Day), whole(Span::Month));
         let mut ranges = vec![(window.from, whole_days.start), (whole_days.end, window.to)];
         ranges.extend(days.iter().filter(|day| whole_days.contains(day)).map(|day| (*day, Span::Day.end(*day))));
         ranges.retain(|(from, to)| from < to);
@@ -122,14 +119,25 @@ impl Unsealed {
         if whole_days.is_empty() {
             ranges = vec![(window.from, window.to)];
         }
+        let spans = |span: Span, starts: BTreeSet<Micros>| starts.into_iter().map(move |start| start..span.end(start));
+        let sealed_months = without(whole_months, spans(Span::Month, months));
+        let sealed_days = without(whole_days, sealed_months.iter().cloned().chain(spans(Span::Day, days)));
+        let summaries = sealed_months.into_iter().map(|months| (Span::Month, months));
         Cover {
             block,
-            months: if is_exact { window.from..window.from } else { window.whole(Span::Month) },
-            unsealed_months: months.into_iter().collect(),
-            days: whole_days,
-            unsealed_days: days.into_iter().collect(),
+            summaries: summaries.chain(sealed_days.into_iter().map(|days| (Span::Day, days))).collect(),
             ranges,
             unsealed_hours: hours.into_iter().collect(),
         }
     }
+}
+
+/// What is left of a range without some others.
+fn without(range: Range<Micros>, others: impl Iterator<Item = Range<Micros>>) -> Vec<Range<Micros>> {
+    others.fold(vec![range], |left, other| {
+        let parts = left
+            .into_iter()
+            .flat_map(|part| [part.start..part.end.min(other.start), part.start.max(other.end)..part.end]);
+        parts.filter(|part| !part.is_empty()).collect()
+    })
 }

@@ -127,7 +127,7 @@ async fn whole_days(
     let mut probes = 0;
     for &block in targets.blocks.keys() {
         let cover = unsealed.cover(block, window, false);
-        if cover.days.is_empty() {
+        if cover.summaries.is_empty() {
             continue;
         }
         let rows = summaries(client, include_str!("count_summaries.sql"), targets, &cover, None).await?;
@@ -176,7 +176,7 @@ impl Reader<'_> {
     /// The whole days and months.
     async fn summaries(&self, cover: &Cover) -> Result<Tallies, DatabaseError> {
         let mut tallies = Tallies::new();
-        if self.is_exact || cover.days.is_empty() {
+        if cover.summaries.is_empty() {
             return Ok(tallies);
         }
         let query = include_str!("select_summaries.sql");
@@ -254,16 +254,15 @@ async fn summaries(
 ) -> Result<RowStream, Error> {
     let (first, last) = cover.block.targets();
     let only = targets.only(cover.block);
+    let spans: Vec<_> = cover.summaries.iter().map(|(span, _)| span.code()).collect();
+    let (from, to): (Vec<_>, Vec<_>) = cover.summaries.iter().map(|(_, range)| (range.start, range.end)).unzip();
     let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![
         (&first, Type::INT4),
         (&last, Type::INT4),
         (&only, Type::INT4_ARRAY),
-        (&cover.months.start, Type::TIMESTAMPTZ),
-        (&cover.months.end, Type::TIMESTAMPTZ),
-        (&cover.unsealed_months, Type::TIMESTAMPTZ_ARRAY),
-        (&cover.days.start, Type::TIMESTAMPTZ),
-        (&cover.days.end, Type::TIMESTAMPTZ),
-        (&cover.unsealed_days, Type::TIMESTAMPTZ_ARRAY),
+        (&spans, Type::INT2_ARRAY),
+        (&from, Type::TIMESTAMPTZ_ARRAY),
+        (&to, Type::TIMESTAMPTZ_ARRAY),
     ];
     parameters.extend(with_phases.map(|with_phases| (with_phases as &(dyn ToSql + Sync), Type::BOOL)));
     client.query_typed_raw(query, parameters).await
