@@ -14,19 +14,25 @@ use crate::row::Row;
 #[derive(Default)]
 pub(crate) struct Certificates {
     expires_at: HashMap<i32, Micros>,
+    /// Those that are to be stored, each with when it was seen last, in an order in which two instances do not deadlock.
+    changed: BTreeMap<(i32, Micros), Micros>,
 }
 
 impl Certificates {
-    /// Stores the certificates of these rows that are not the ones their targets showed before.
-    pub(crate) async fn store(&mut self, client: &Client, rows: &[Row<'_>]) -> Result<(), Error> {
-        // One of each, the one seen last, in an order in which two instances do not deadlock.
-        let mut changed = BTreeMap::new();
-        for row in rows {
-            let Some(expires_at) = row.observation.record.certificate_expires_at.map(Micros::from) else { continue };
-            if self.expires_at.insert(row.key.target_id, expires_at) != Some(expires_at) {
-                changed.insert((row.key.target_id, expires_at), row.key.probed_at);
-            }
+    /// Looks at the certificate of a row.
+    pub(crate) fn see(&mut self, row: &Row<'_>) {
+        let Some(expires_at) = row.observation.record.certificate_expires_at.map(Micros::from) else { return };
+        let target = row.key.target_id;
+        if self.expires_at.get(&target) != Some(&expires_at) {
+            self.expires_at.insert(target, expires_at);
+            let seen = self.changed.entry((target, expires_at)).or_insert(row.key.probed_at);
+            *seen = row.key.probed_at.max(*seen);
         }
+    }
+
+    /// Stores the certificates that are not the ones their targets showed before.
+    pub(crate) async fn store(&mut self, client: &Client) -> Result<(), Error> {
+        let changed = std::mem::take(&mut self.changed);
         if changed.is_empty() {
             return Ok(());
         }

@@ -16,7 +16,7 @@ pub(crate) struct Dictionary<Id> {
     select: &'static str,
     insert: &'static str,
     /// By the first part of the name, then by the second: so looking one up copies neither.
-    ids: HashMap<String, HashMap<String, Id>>,
+    ids: HashMap<String, Vec<(String, Id)>>,
 }
 
 /// The targets: URL and monitor.
@@ -34,55 +34,32 @@ impl<Id: FromSqlOwned + Copy> Dictionary<Id> {
         Self { select, insert, ids: HashMap::new() }
     }
 
-    /// The id of each name, in their order, or why the database refuses that name. Asks the database only for names not
-    /// met before, and writes only those that it does not have either.
-    pub(crate) async fn ids(
+    /// Learns the ids of names not met before. Asks the database for them, and writes only those that it does not have.
+    /// Returns the names that it refuses, each with the reason; all others are known from here on.
+    pub(crate) async fn learn<'name>(
         &mut self,
         client: &Client,
-        names: &[Name<'_>],
-    ) -> Result<Vec<Result<Id, String>>, DatabaseError> {
-        let known = self.known(names);
-        if known.len() == names.len() {
-            return Ok(known);
-        }
+        names: &[Name<'name>],
+    ) -> Result<BTreeMap<Name<'name>, String>, DatabaseError> {
         let mut refused = BTreeMap::new();
-        self.learn(client, self.select, names, &mut refused).await?;
-        self.learn(client, self.insert, names, &mut refused).await?;
+        self.ask(client, self.select, names, &mut refused).await?;
+        self.ask(client, self.insert, names, &mut refused).await?;
         // What another instance was inserting at the same time: the insert waited for it and skipped it.
-        self.learn(client, self.select, names, &mut refused).await?;
-        let id = |name: &Name<'_>| match (self.get(*name), refused.get(name)) {
-            (Some(id), _) => Ok(Ok(id)),
-            (None, Some(reason)) => Ok(Err(String::clone(reason))),
-            (None, None) => Err(DatabaseError::Unexpected(format!("{name:?} was just inserted and is not there"))),
-        };
-        names.iter().map(id).collect()
-    }
-
-    /// The ids of the names up to the first unknown one. A name that comes several times in a row is looked up once.
-    fn known(&self, names: &[Name<'_>]) -> Vec<Result<Id, String>> {
-        let mut last: Option<(Name<'_>, Id)> = None;
-        let mut known = Vec::with_capacity(names.len());
-        for &name in names {
-            let id = match last {
-                Some((before, id)) if before == name => id,
-                _ => match self.get(name) {
-                    Some(id) => id,
-                    None => break,
-                },
-            };
-            last = Some((name, id));
-            known.push(Ok(id));
+        self.ask(client, self.select, names, &mut refused).await?;
+        match names.iter().find(|name| self.get(**name).is_none() && !refused.contains_key(*name)) {
+            Some(name) => Err(DatabaseError::Unexpected(format!("{name:?} was just inserted and is not there"))),
+            None => Ok(refused),
         }
-        known
     }
 
-    fn get(&self, (first, second): Name<'_>) -> Option<Id> {
-        self.ids.get(first)?.get(second).copied()
+    /// The id of a name, if that is known.
+    pub(crate) fn get(&self, (first, second): Name<'_>) -> Option<Id> {
+        self.ids.get(first)?.iter().find(|(name, _)| name == second).map(|(_, id)| *id)
     }
 
     /// Runs a statement over the names that are not known yet; where the database refuses one of them, over each by
     /// itself, to find out which.
-    async fn learn<'name>(
+    async fn ask<'name>(
         &mut self,
         client: &Client,
         statement: &str,
@@ -116,7 +93,10 @@ impl<Id: FromSqlOwned + Copy> Dictionary<Id> {
         let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&firsts, Type::TEXT_ARRAY), (&seconds, Type::TEXT_ARRAY)];
         for row in client.query_typed(statement, &parameters).await? {
             let ids = self.ids.entry(row.try_get(1)?).or_default();
-            ids.insert(row.try_get(2)?, row.try_get(0)?);
+            let second = row.try_get(2)?;
+            if !ids.iter().any(|(name, _)| *name == second) {
+                ids.push((second, row.try_get(0)?));
+            }
         }
         Ok(())
     }

@@ -13,13 +13,6 @@ pub(crate) struct Key {
     pub(crate) record_id: i64,
 }
 
-impl Key {
-    /// The key of an observation of a target.
-    pub(crate) fn new(target_id: i32, observation: &Observation) -> Self {
-        Self { probed_at: observation.record.timestamp.into(), target_id, record_id: observation.record_id }
-    }
-}
-
 /// A row of `probes`, and where it comes from. Its values are made when they are sent, while the server is at work on
 /// those before.
 pub(crate) struct Row<'record> {
@@ -48,6 +41,12 @@ pub(crate) struct Values<'record> {
 type Column<'rows> = (Box<dyn ToSql + Sync + 'rows>, Type);
 
 impl<'record> Row<'record> {
+    /// The row of an observation of a target from a location.
+    pub(crate) fn new(target_id: i32, location_id: i16, observation: &'record Observation) -> Self {
+        let probed_at = observation.record.timestamp.into();
+        Self { key: Key { probed_at, target_id, record_id: observation.record_id }, location_id, observation }
+    }
+
     /// The values of the columns that are not the key's or the location's.
     pub(crate) fn values(&self) -> Values<'record> {
         let record = &self.observation.record;

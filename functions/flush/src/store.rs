@@ -13,7 +13,7 @@ use crate::{
     dictionary::{self, Dictionary, Name},
     partitions::Partitions,
     retention::Schedule,
-    row::{Key, Row},
+    row::Row,
     unsealed::{self, Announced},
     write::{Load, Statements, Written, write},
 };
@@ -22,21 +22,28 @@ use crate::{
 pub struct Known {
     /// `None` before the schema was looked at.
     statements: Option<Statements>,
-    targets: Dictionary<i32>,
-    locations: Dictionary<i16>,
-    certificates: Certificates,
+    referred: Referred,
     partitions: Partitions,
     announced: Announced,
     pub(crate) schedule: Schedule,
+}
+
+/// What rows refer to.
+struct Referred {
+    targets: Dictionary<i32>,
+    locations: Dictionary<i16>,
+    certificates: Certificates,
 }
 
 impl Default for Known {
     fn default() -> Self {
         Self {
             statements: None,
-            targets: dictionary::targets(),
-            locations: dictionary::locations(),
-            certificates: Certificates::default(),
+            referred: Referred {
+                targets: dictionary::targets(),
+                locations: dictionary::locations(),
+                certificates: Certificates::default(),
+            },
             partitions: Partitions::default(),
             announced: Announced::default(),
             schedule: Schedule::default(),
@@ -72,9 +79,9 @@ pub async fn store(session: &mut Session<Known>, batch: &Batch) -> Result<Stored
     };
     let statements = &*state.statements.insert(statements);
     let observations = &batch.observations;
-    let mut rows = rows(client, &mut state.targets, &mut state.locations, observations, &mut rejects).await?;
+    let mut rows = rows(client, &mut state.referred, observations, &mut rejects).await?;
     state.partitions.ensure(client, &rows, timestamp::now().into()).await?;
-    state.certificates.store(client, &rows).await?;
+    state.referred.certificates.store(client).await?;
 
     let mut loads = [Load::CopyMissing, Load::SetApart].into_iter();
     let mut load = Load::Copy;
@@ -101,26 +108,30 @@ pub async fn store(session: &mut Session<Known>, batch: &Batch) -> Result<Stored
 /// to `rejects`.
 async fn rows<'batch>(
     client: &Client,
-    targets: &mut Dictionary<i32>,
-    locations: &mut Dictionary<i16>,
+    referred: &mut Referred,
     observations: &'batch [Observation],
     rejects: &mut Vec<Reject>,
 ) -> Result<Vec<Row<'batch>>, DatabaseError> {
-    let target = |observation: &'batch Observation| -> Name<'batch> {
-        (&observation.record.url, observation.record.monitor.as_deref().unwrap_or_default())
-    };
-    let location = |observation: &'batch Observation| -> Name<'batch> {
-        (observation.record.location.as_deref().unwrap_or_default(), "")
-    };
-    let target_ids = targets.ids(client, &observations.iter().map(target).collect::<Vec<_>>()).await?;
-    let location_ids = locations.ids(client, &observations.iter().map(location).collect::<Vec<_>>()).await?;
     let mut rows = Vec::with_capacity(observations.len());
-    for (observation, ids) in observations.iter().zip(target_ids.into_iter().zip(location_ids)) {
-        match ids {
-            (Ok(target_id), Ok(location_id)) => {
-                rows.push(Row { key: Key::new(target_id, observation), location_id, observation });
+    let mut unknown = Vec::new();
+    // In one pass, since a batch does not fit into the caches of a processor.
+    for observation in observations {
+        match referred.row(observation) {
+            Some(row) => rows.push(row),
+            None => unknown.push(observation),
+        }
+    }
+    if !unknown.is_empty() {
+        let names: Vec<_> = unknown.iter().map(|observation| target(observation)).collect();
+        let refused_targets = referred.targets.learn(client, &names).await?;
+        let names: Vec<_> = unknown.iter().map(|observation| location(observation)).collect();
+        let refused_locations = referred.locations.learn(client, &names).await?;
+        for observation in unknown {
+            let refused = refused_targets.get(&target(observation)).or(refused_locations.get(&location(observation)));
+            match refused {
+                Some(reason) => rejects.push(Reject::new(observation.source.clone(), reason)),
+                None => rows.extend(referred.row(observation)),
             }
-            (Err(reason), _) | (_, Err(reason)) => rejects.push(Reject::new(observation.source.clone(), &reason)),
         }
     }
     // In the order of the key, so that the index grows at its end, and two batches that overlap take their locks in the
@@ -128,6 +139,25 @@ async fn rows<'batch>(
     rows.sort_unstable_by_key(|row| row.key);
     rows.dedup_by_key(|row| row.key);
     Ok(rows)
+}
+
+impl Referred {
+    /// The row of an observation whose target and location are known.
+    fn row<'batch>(&mut self, observation: &'batch Observation) -> Option<Row<'batch>> {
+        let (target_id, location_id) =
+            self.targets.get(target(observation)).zip(self.locations.get(location(observation)))?;
+        let row = Row::new(target_id, location_id, observation);
+        self.certificates.see(&row);
+        Some(row)
+    }
+}
+
+fn target(observation: &Observation) -> Name<'_> {
+    (&observation.record.url, observation.record.monitor.as_deref().unwrap_or_default())
+}
+
+fn location(observation: &Observation) -> Name<'_> {
+    (observation.record.location.as_deref().unwrap_or_default(), "")
 }
 
 /// Moves the rows from before `chunks_from` to the rejects.
