@@ -17,6 +17,7 @@ pub mod millis;
 pub mod outcome;
 pub mod record;
 pub mod timestamp;
+pub mod timing;
 
 pub use micros::{Micros, Span};
 pub use millis::Millis;

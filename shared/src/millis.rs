@@ -1,6 +1,6 @@
 //! Durations of a request.
 
-use std::time::Duration;
+use std::{ops::Add, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -23,6 +23,15 @@ impl From<Duration> for Millis {
     /// Digits below the microsecond are cut; what is longer than the range is its end.
     fn from(duration: Duration) -> Self {
         Self { micros: i32::try_from(duration.as_micros()).unwrap_or(i32::MAX) }
+    }
+}
+
+impl Add for Millis {
+    type Output = Self;
+
+    /// What is longer than the range is its end.
+    fn add(self, other: Self) -> Self {
+        Self { micros: self.micros.saturating_add(other.micros) }
     }
 }
 

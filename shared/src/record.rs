@@ -7,8 +7,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use crate::outcome::{FailureKind, Outcome};
 use crate::{Millis, timestamp};
+pub use crate::{
+    outcome::{FailureKind, Outcome},
+    timing::{Hop, Phases},
+};
 
 /// The longest URL a record may carry, in bytes.
 pub const MAX_URL_BYTES: usize = 2_048;
@@ -50,6 +53,12 @@ pub struct Record {
     /// Where the time went.
     #[serde(default)]
     pub phases: Option<Phases>,
+    /// Each hop, where there were redirects; their phases add up to those above.
+    #[serde(default)]
+    pub hops: Vec<Hop>,
+    /// Whether the body was longer than what is read of one.
+    #[serde(default)]
+    pub body_cut: bool,
     /// When the leaf certificate of an HTTPS target runs out.
     #[serde(default, with = "timestamp::option")]
     pub certificate_expires_at: Option<Timestamp>,
@@ -68,22 +77,6 @@ pub struct Failure {
     pub kind: FailureKind,
     /// The client's own words.
     pub message: String,
-}
-
-/// The phases of a request; one that did not happen is null, never 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Phases {
-    /// Resolving the name.
-    pub dns: Option<Millis>,
-    /// The TCP handshake.
-    pub connect: Option<Millis>,
-    /// The TLS handshake.
-    pub tls: Option<Millis>,
-    /// From the request being sent to the first byte of the response.
-    pub first_byte: Option<Millis>,
-    /// From the first byte to the last.
-    pub download: Option<Millis>,
 }
 
 /// Why bytes are not a record; the sentence names the field.

@@ -106,6 +106,8 @@ impl Traffic {
                 let (tls, first_byte) = (part(0.25 + 0.03 * rng.f64()), part(0.35 + 0.03 * rng.f64()));
                 Phases { dns, connect, tls, first_byte, download: part(0.08 + 0.02 * rng.f64()) }
             }),
+            hops: Vec::new(),
+            body_cut: false,
             certificate_expires_at: Some(instant(1_830_000_000_000_000)),
             attempt: 1,
             id: Some(Uuid::from_u64_pair(rng.u64(..), rng.u64(..))),

@@ -8,6 +8,7 @@
 mod answering;
 mod connecting;
 mod delivering;
+mod exchanging;
 mod flushing;
 mod local_command;
 mod migrating;

@@ -3,6 +3,7 @@
 //!
 //! `cargo local` (in `local/`) runs it for people, the tests (in `pipeline/`) use the same parts.
 
+pub mod authority;
 pub mod event_source;
 pub mod functions;
 pub mod kafka;

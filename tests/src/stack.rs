@@ -38,6 +38,8 @@ pub struct StackConfig {
     pub fresh: bool,
     /// What probe is to probe.
     pub urls: Vec<String>,
+    /// `WM_ALLOW_PRIVATE_TARGETS`, true unless it says otherwise.
+    pub allow_private_targets: bool,
     /// `WM_STREAM_BOOTSTRAP_SERVER`: use this Kafka and start none.
     pub bootstrap_server: Option<String>,
     /// `WM_DB_CONNECTION_STRING`: use this Postgres and start none.
@@ -82,6 +84,8 @@ impl StackConfig {
         // What the functions will find. They read it here once, so that a mistake is told before anything starts.
         let planned = |name: &str| match name {
             "WM_URL" => Some(urls.join(",")),
+            // On one's own machine, its own services are what is probed.
+            "WM_ALLOW_PRIVATE_TARGETS" => Some(lookup(name).unwrap_or_else(|| "true".to_owned())),
             "WM_STREAM_TOPIC" => Some(topic.clone()),
             "WM_STREAM_BOOTSTRAP_SERVER" => {
                 Some(bootstrap_server.clone().unwrap_or_else(|| "127.0.0.1:9092".to_owned()))
@@ -93,11 +97,12 @@ impl StackConfig {
         if let (Err(probe), Err(flush)) = (&probe, &flush) {
             bail!("{probe}\n{flush}");
         }
-        let (_, FlushConfig { database, .. }) = (probe?, flush?);
+        let (ProbeConfig { allow_private_targets, .. }, FlushConfig { database, .. }) = (probe?, flush?);
         let config = Self {
             directory,
             fresh,
             urls: urls.clone(),
+            allow_private_targets,
             ssl: SslConfig::from_env(&mut env),
             group: env.optional("WM_STREAM_CONSUMER_GROUP_ID").unwrap_or_else(|| GROUP.to_owned()),
             database: connection_string.is_some().then_some(database),
@@ -153,6 +158,7 @@ impl Stack {
         };
         let environment = [
             ("WM_URL", config.urls.join(",")),
+            ("WM_ALLOW_PRIVATE_TARGETS", config.allow_private_targets.to_string()),
             ("WM_STREAM_BOOTSTRAP_SERVER", stream.bootstrap_server.clone()),
             ("WM_STREAM_TOPIC", config.topic.clone()),
             ("WM_DB_CONNECTION_STRING", connection_string.clone()),

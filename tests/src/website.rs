@@ -12,11 +12,12 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpListener,
     task::JoinHandle,
     time::sleep,
 };
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 /// The longest request head that is read.
 const MAX_HEAD_BYTES: usize = 16 << 10;
@@ -24,6 +25,7 @@ const MAX_HEAD_BYTES: usize = 16 << 10;
 /// The website; it is gone when this is dropped.
 pub struct Website {
     address: SocketAddr,
+    scheme: &'static str,
     load: Arc<Load>,
     server: JoinHandle<()>,
 }
@@ -46,20 +48,39 @@ impl Website {
             Ok(listener) => listener,
             Err(_) => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?,
         };
-        let address = listener.local_addr()?;
+        Self::serve(listener, None)
+    }
+
+    /// Serves HTTPS on a free port.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn start_tls(tls: Arc<ServerConfig>) -> io::Result<Self> {
+        Self::serve(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?, Some(tls.into()))
+    }
+
+    fn serve(listener: TcpListener, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+        let (address, scheme) = (listener.local_addr()?, if tls.is_some() { "https" } else { "http" });
         let load = Arc::new(Load::default());
         let counted = Arc::clone(&load);
         let server = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
-                let load = Arc::clone(&counted);
+                let (load, tls) = (Arc::clone(&counted), tls.clone());
                 tokio::spawn(async move {
                     load.connections.fetch_add(1, Relaxed);
                     // A client that goes away is its own affair.
-                    serve(connection, &load).await.unwrap_or_default();
+                    match tls {
+                        None => serve(connection, &load).await.unwrap_or_default(),
+                        Some(tls) => {
+                            if let Ok(connection) = tls.accept(connection).await {
+                                serve(connection, &load).await.unwrap_or_default();
+                            }
+                        }
+                    }
                 });
             }
         });
-        Ok(Self { address, load, server })
+        Ok(Self { address, scheme, load, server })
     }
 
     /// How many connections were made.
@@ -77,7 +98,13 @@ impl Website {
     /// The URL of a page.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
+    }
+
+    /// The URL of a page, by the name `localhost`.
+    #[must_use]
+    pub fn named_url(&self, path: &str) -> String {
+        format!("{}://localhost:{}{path}", self.scheme, self.address.port())
     }
 }
 
@@ -87,8 +114,13 @@ impl Drop for Website {
     }
 }
 
+/// A connection, with or without TLS.
+trait Connection: AsyncRead + AsyncWrite + Unpin {}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Connection for C {}
+
 /// Answers the requests of a connection, one after the other.
-async fn serve(mut connection: TcpStream, load: &Load) -> io::Result<()> {
+async fn serve(mut connection: impl Connection, load: &Load) -> io::Result<()> {
     loop {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") && head.len() < MAX_HEAD_BYTES {
@@ -109,7 +141,8 @@ async fn serve(mut connection: TcpStream, load: &Load) -> io::Result<()> {
 }
 
 /// Answers as the path says; returns whether the connection may take another request.
-async fn answer(connection: &mut TcpStream, path: &str, load: &Load) -> io::Result<bool> {
+async fn answer(connection: &mut impl Connection, path: &str, load: &Load) -> io::Result<bool> {
+    let path = path.split('?').next().unwrap_or_default();
     let (page, number) = path.split_once('/').unwrap_or((path, ""));
     let number: u16 = number.parse().unwrap_or(0);
     match page {
@@ -130,6 +163,22 @@ async fn answer(connection: &mut TcpStream, path: &str, load: &Load) -> io::Resu
         }
         "redirect" => respond(connection, 302, "location: /redirect\r\n").await,
         "elsewhere" => respond(connection, 302, "location: ftp://127.0.0.1/\r\n").await,
+        // A body of so many milliseconds, in two parts.
+        "dripping" => {
+            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf").await?;
+            sleep(Duration::from_millis(number.into())).await;
+            write(connection, b"half").await
+        }
+        // A head of which a byte comes now and then.
+        "crawling" => {
+            connection.write_all(b"HTTP/1.1 200 OK\r\nx-crawling: ").await?;
+            loop {
+                connection.write_all(b"x").await?;
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+        "far" => respond(connection, 302, "location: /slow/100\r\n").await,
+        "metadata" => respond(connection, 302, "location: http://169.254.169.254/latest/meta-data/\r\n").await,
         "moved" => respond(connection, 301, "location: /fast\r\n").await,
         "slow" => {
             load.peak.fetch_max(load.making.fetch_add(1, Relaxed) + 1, Relaxed);
@@ -144,7 +193,7 @@ async fn answer(connection: &mut TcpStream, path: &str, load: &Load) -> io::Resu
 }
 
 /// A whole response, after which the connection stays open.
-async fn respond(connection: &mut TcpStream, status: u16, headers: &str) -> io::Result<bool> {
+async fn respond(connection: &mut impl Connection, status: u16, headers: &str) -> io::Result<bool> {
     let body = if status == 204 { "" } else { "a page\n" };
     let length = body.len();
     let response = format!("HTTP/1.1 {status} Page\r\n{headers}content-length: {length}\r\n\r\n{body}");
@@ -153,7 +202,7 @@ async fn respond(connection: &mut TcpStream, status: u16, headers: &str) -> io::
 }
 
 /// Bytes as they are, after which the connection closes.
-async fn write(connection: &mut TcpStream, bytes: &[u8]) -> io::Result<bool> {
+async fn write(connection: &mut impl Connection, bytes: &[u8]) -> io::Result<bool> {
     connection.write_all(bytes).await?;
     Ok(false)
 }

@@ -30,6 +30,12 @@ pub struct ProbeConfig {
     pub concurrency: usize,
     /// `WM_LOCATION`, or else `AWS_REGION`: where the probes are made from. Default `local`.
     pub location: String,
+    /// `WM_ALLOW_PRIVATE_TARGETS`: whether targets in private networks and on this machine are probed. Default false.
+    pub allow_private_targets: bool,
+    /// `WM_PROBE_CA_FILE`: roots, in PEM, that targets are trusted by beside those of Mozilla.
+    pub ca_file: Option<String>,
+    /// `AWS_LAMBDA_RUNTIME_API`: what is never probed.
+    pub runtime_api: Option<String>,
     /// Where records go.
     pub stream: StreamConfig,
 }
@@ -86,6 +92,9 @@ impl ProbeConfig {
         if location.as_ref().is_some_and(|location| location.len() > MAX_NAME_BYTES) {
             env.mistake(format!("WM_LOCATION is longer than the {MAX_NAME_BYTES} bytes that a record may carry"));
         }
+        let allow_private_targets = env.switch("WM_ALLOW_PRIVATE_TARGETS");
+        let ca_file = env.optional("WM_PROBE_CA_FILE");
+        let runtime_api = env.optional("AWS_LAMBDA_RUNTIME_API");
         let stream = StreamConfig::from_env(&mut env);
         env.finish(Self {
             urls,
@@ -93,6 +102,9 @@ impl ProbeConfig {
             timeout: Duration::from_millis(timeout),
             concurrency,
             location: location.unwrap_or_else(|| "local".to_owned()),
+            allow_private_targets,
+            ca_file,
+            runtime_api,
             stream,
         })
     }
@@ -161,6 +173,12 @@ pub fn check_url(url: &str) -> Result<(), String> {
     let parsed = Url::parse(url).map_err(|error| format!("{url:?} is not a URL: {error}; expected https://…"))?;
     if !matches!(parsed.scheme(), "http" | "https") {
         return Err(format!("{url:?} cannot be probed: expected http:// or https://"));
+    }
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err(format!(
+            "a URL of {} cannot be probed with credentials in it: send them in a header",
+            parsed.host_str().unwrap_or_default()
+        ));
     }
     if url.chars().any(char::is_control) {
         return Err(format!("{url:?} cannot be probed: it contains a control character"));

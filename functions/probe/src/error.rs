@@ -2,7 +2,7 @@
 
 use lambda_runtime::Diagnostic;
 
-use crate::{brokers::BrokersError, input::InputError};
+use crate::{brokers::BrokersError, exchange::TlsError, input::InputError};
 
 /// Why an invocation failed.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +15,7 @@ pub enum ProbeError {
     NoUrls,
     /// The HTTP client cannot be made.
     #[error("cannot set up the HTTP client: {0}")]
-    Http(#[from] reqwest::Error),
+    Http(#[from] TlsError),
     /// The brokers of the cluster cannot be found.
     #[error(transparent)]
     Brokers(#[from] BrokersError),

@@ -1,15 +1,15 @@
 //! probe: a tick of the schedule in, one record per URL out to Kafka.
 //!
-//! In the order of the data: [`input`] reads the event, [`request`] makes one HTTP request and [`outcome`] says what
-//! came of it, [`publish`] hands the record to Kafka and waits for the acknowledgement; [`brokers`] finds the brokers
+//! In the order of the data: [`input`] reads the event, [`request`] probes one target by an
+//! [`exchange`] over HTTP, [`publish`] hands the record to Kafka and waits for the acknowledgement; [`brokers`] finds the brokers
 //! of an MSK cluster. A target that fails is a record; an error is only what kept the function from its work.
 
 pub mod brokers;
 pub mod config;
 mod deadline;
 mod error;
+pub mod exchange;
 pub mod input;
-pub mod outcome;
 pub mod publish;
 pub mod request;
 
@@ -58,7 +58,7 @@ impl Probe {
     /// Prepares the HTTP client; Kafka is connected to by [`Probe::connect`] or the first invocation.
     ///
     /// # Errors
-    /// The TLS provider cannot be set up.
+    /// `WM_PROBE_CA_FILE` cannot be used.
     pub fn new(config: ProbeConfig) -> Result<Self, ProbeError> {
         let requester = Requester::new(&config)?;
         Ok(Self { config, requester, publisher: Mutex::new(None) })

@@ -1,47 +1,42 @@
-//! One HTTP request, timed, with a record as its result whatever happens.
+//! One probe of a target, with a record as its result whatever happens.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use reqwest::{Client, redirect::Policy};
+use reqwest::{Method, header::HeaderMap};
 use shared::{
     Millis, Record,
     record::{Failure, FailureKind, Outcome},
     timestamp,
 };
+use url::Url;
 use uuid::Uuid;
 
-use crate::{config::ProbeConfig, outcome::failure};
+use crate::{
+    config::ProbeConfig,
+    exchange::{Exchanger, Limits, Request, TlsError, egress::Egress},
+};
 
-/// How much of a body is read; what is behind it is not waited for.
-const MAX_BODY_BYTES: usize = 1 << 20;
 /// Redirects that are followed.
 const MAX_REDIRECTS: usize = 10;
 
-/// The HTTP client of an execution environment. It keeps no connection: a probe that reused one would leave out the
-/// very phases that most often fail.
+/// What every probe of an execution environment is made with.
 pub struct Requester {
-    client: Client,
+    exchanger: Exchanger,
     connect_timeout: Duration,
     timeout: Duration,
     location: String,
 }
 
 impl Requester {
-    /// Makes the client with the timeouts of the configuration.
+    /// Prepares TLS, and the guard of what may be connected to.
     ///
     /// # Errors
-    /// The TLS provider cannot be set up.
-    pub fn new(config: &ProbeConfig) -> reqwest::Result<Self> {
-        let client = Client::builder()
-            .user_agent(concat!("website-monitor/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(config.connect_timeout)
-            .redirect(Policy::limited(MAX_REDIRECTS))
-            .pool_max_idle_per_host(0)
-            .no_proxy()
-            .build()?;
+    /// `WM_PROBE_CA_FILE` cannot be used.
+    pub fn new(config: &ProbeConfig) -> Result<Self, TlsError> {
+        let egress = Egress::new(config.allow_private_targets, config.runtime_api.as_deref());
         Ok(Self {
-            client,
+            exchanger: Exchanger::new(egress, config.ca_file.as_deref())?,
             connect_timeout: config.connect_timeout,
             timeout: config.timeout,
             location: config.location.clone(),
@@ -55,40 +50,56 @@ impl Requester {
         let timeout = self.timeout.min(time_left);
         let timestamp = timestamp::now();
         let started = Instant::now();
-        let result = self.get(url, timeout).await;
-        let elapsed = started.elapsed();
-
-        let (http_status_code, error) = match result {
-            Ok(status) => (Some(status), unexpected(status)),
-            Err(error) => (None, Some(failure(&error, self.connect_timeout, timeout, elapsed))),
-        };
-        Record {
+        let limits = Limits { connect_timeout: self.connect_timeout, timeout, deadline: started + timeout };
+        let mut record = Record {
             url: url.to_owned(),
             timestamp,
-            http_status_code,
-            response_time_ms: Some(Millis::from(elapsed)),
+            http_status_code: None,
+            response_time_ms: None,
             scheduled_at,
             location: Some(self.location.clone()),
             monitor: None,
-            outcome: Some(if error.is_none() { Outcome::Up } else { Outcome::Down }),
-            error,
+            outcome: None,
+            error: None,
             phases: None,
+            hops: Vec::new(),
+            body_cut: false,
             certificate_expires_at: None,
             attempt: 1,
             id: Some(Uuid::now_v7()),
+        };
+        match Url::parse(url) {
+            Ok(url) => self.exchange(&url, limits, &mut record).await,
+            Err(error) => record.error = Some(Failure { kind: FailureKind::Protocol, message: error.to_string() }),
         }
+        record.response_time_ms = Some(Millis::from(started.elapsed()));
+        record.outcome = Some(if record.error.is_none() { Outcome::Up } else { Outcome::Down });
+        record
     }
 
-    async fn get(&self, url: &str, timeout: Duration) -> reqwest::Result<u16> {
-        let mut response = self.client.get(url).timeout(timeout).send().await?;
-        let mut read = 0;
-        while let Some(chunk) = response.chunk().await? {
-            read += chunk.len();
-            if read >= MAX_BODY_BYTES {
-                break;
-            }
+    async fn exchange(&self, url: &Url, limits: Limits, record: &mut Record) {
+        let request = Request {
+            url,
+            method: Method::GET,
+            headers: &HeaderMap::new(),
+            body: None,
+            max_redirects: MAX_REDIRECTS,
+            keeps_body: false,
+        };
+        let exchange = self.exchanger.exchange(&request, limits).await;
+        record.phases = Some(exchange.phases);
+        record.certificate_expires_at = exchange.certificate_expires_at;
+        if exchange.hops.len() > 1 {
+            record.hops = exchange.hops;
         }
-        Ok(response.status().as_u16())
+        match exchange.result {
+            Ok(answer) => {
+                record.http_status_code = Some(answer.status);
+                record.body_cut = answer.is_cut;
+                record.error = unexpected(answer.status);
+            }
+            Err(failure) => record.error = Some(failure),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one read: counts and percentiles per URL over a window, from rows, chunks and summaries, each instant once.
 //!
 //! [`read`] looks at one snapshot of the database. An hour that is named in `unsealed` is read by
-//! [`open`](shared::history::open); every other hour from its chunk, or within its day or month from
+//! [`open`]; every other hour from its chunk, or within its day or month from
 //! a summary. `cover` decides which, `tally` adds up.
 
 mod cover;

@@ -1,22 +1,22 @@
 //! From the error of the HTTP client to a failure of the closed set. Pure: no client in sight.
 
-use std::{error::Error, io, time::Duration};
+use std::{error::Error, io};
 
 use shared::record::{Failure, FailureKind};
 
+use super::egress::Refused;
+
 /// The failure that `error` is. The kind is the first that fits, from the surest sign to the vaguest; the message is
 /// the deepest cause, which says what happened without repeating the URL.
-#[must_use]
-pub fn failure(error: &reqwest::Error, connect_timeout: Duration, timeout: Duration, elapsed: Duration) -> Failure {
-    let kind = if error.is_timeout() {
+pub(super) fn failure(error: &reqwest::Error) -> Failure {
+    let kind = if causes(error).any(<dyn Error>::is::<Refused>) {
+        FailureKind::Blocked
+    } else if error.is_timeout() {
         FailureKind::Timeout
     } else if error.is_dns() {
         FailureKind::Dns
     } else if causes(error).any(is_tls) {
         FailureKind::Tls
-    } else if error.is_redirect() || error.is_builder() {
-        // The URL was valid when it was configured: one that is not has come by a redirect.
-        FailureKind::Redirect
     } else if error.is_connect() {
         FailureKind::Connect
     } else if error.is_body() || error.is_decode() {
@@ -24,14 +24,7 @@ pub fn failure(error: &reqwest::Error, connect_timeout: Duration, timeout: Durat
     } else {
         FailureKind::Protocol
     };
-    let message = match kind {
-        FailureKind::Timeout if error.is_connect() && elapsed < timeout => {
-            format!("no connection within {} ms", connect_timeout.as_millis())
-        }
-        FailureKind::Timeout => format!("not finished within {} ms", timeout.as_millis()),
-        _ => causes(error).last().map(ToString::to_string).unwrap_or_default(),
-    };
-    Failure { kind, message }
+    Failure { kind, message: causes(error).last().map(ToString::to_string).unwrap_or_default() }
 }
 
 /// A TLS error, or a connection that was closed in the handshake, for which the TLS library has words but no type.
