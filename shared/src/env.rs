@@ -3,7 +3,7 @@
 //! A function's `Config::from_env` takes a lookup (`Fn(&str) -> Option<String>`), which is [`process`] in `main` and
 //! a map in tests. An empty value counts as unset, since templates cannot leave a variable out.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 /// The shortest retention.
 const MIN_RETENTION: Duration = Duration::from_secs(3_600);
@@ -31,6 +31,38 @@ pub fn parse_length(text: &str) -> Result<Duration, String> {
         Some(length) if length <= MAX_LENGTH_DAYS * 86_400 => Ok(Duration::from_secs(length)),
         _ => Err(format!("{text:?}: expected at most {MAX_LENGTH_DAYS}d")),
     }
+}
+
+/// Reads a short length of time: as [`parse_length`] does, or in whole milliseconds (`ms`), or `0s`.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    match text.strip_suffix("ms") {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits.parse().ok().map(Duration::from_millis)
+        }
+        _ if text == "0s" => Some(Duration::ZERO),
+        _ => parse_length(text).ok(),
+    }
+}
+
+/// Prints a length of time as [`parse_duration`] reads it, in the largest unit that leaves no remainder.
+#[must_use]
+pub fn print_duration(duration: Duration) -> String {
+    match duration.as_millis() {
+        0 => "0s".to_owned(),
+        millis if millis.is_multiple_of(86_400_000) => format!("{}d", millis / 86_400_000),
+        millis if millis.is_multiple_of(3_600_000) => format!("{}h", millis / 3_600_000),
+        millis if millis.is_multiple_of(60_000) => format!("{}m", millis / 60_000),
+        millis if millis.is_multiple_of(1_000) => format!("{}s", millis / 1_000),
+        millis => format!("{millis}ms"),
+    }
+}
+
+/// What is expected of a duration, for messages.
+#[must_use]
+pub fn expected_duration(range: &RangeInclusive<Duration>) -> String {
+    let [low, high] = [*range.start(), *range.end()].map(print_duration);
+    format!("expected a duration with its unit from {low} to {high}, as in 800ms, 10s or 1m")
 }
 
 /// The process environment: the one place that reads it.
@@ -98,6 +130,18 @@ impl<'lookup> Env<'lookup> {
             Some(other) => {
                 self.mistake(format!("{name} is {other:?}: expected true or false"));
                 false
+            }
+        }
+    }
+
+    /// The value of `name` as a duration such as `800ms`, `default` where it is unset.
+    pub fn duration(&mut self, name: &str, default: Duration, range: RangeInclusive<Duration>) -> Duration {
+        let Some(value) = self.optional(name) else { return default };
+        match parse_duration(&value).filter(|duration| range.contains(duration)) {
+            Some(duration) => duration,
+            None => {
+                self.mistake(format!("{name} is {value:?}: {}", expected_duration(&range)));
+                default
             }
         }
     }

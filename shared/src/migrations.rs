@@ -3,8 +3,11 @@
 use tokio_postgres::{Client, Error, Row, error::SqlState};
 
 /// Every migration in order; the position, from 1, is its version. A file that was released is never changed again.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_targets_probes_rejects.sql"), include_str!("../migrations/0002_history.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_targets_probes_rejects.sql"),
+    include_str!("../migrations/0002_history.sql"),
+    include_str!("../migrations/0003_attempts.sql"),
+];
 
 /// The newest migration that the database has had.
 const VERSION: &str = "select max(version) from website_monitor_migrations";

@@ -50,6 +50,9 @@ pub struct Record {
     /// Why the verdict is not up.
     #[serde(default)]
     pub error: Option<Failure>,
+    /// Why the slot was missed; null for every other verdict. Not an `error`, which is the target's.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// Where the time went.
     #[serde(default)]
     pub phases: Option<Phases>,
@@ -65,9 +68,30 @@ pub struct Record {
     /// 1 for the first attempt of a slot; every attempt is its own record.
     #[serde(default = "first_attempt")]
     pub attempt: u16,
+    /// Whether another attempt followed in the same slot, so that the verdict of this one is not the slot's.
+    #[serde(default)]
+    pub retried: bool,
+    /// What the prober itself was doing meanwhile.
+    #[serde(default)]
+    pub prober: Option<Prober>,
     /// Made by probe, so that a record is recognised wherever it is copied.
     #[serde(default)]
     pub id: Option<Uuid>,
+}
+
+/// The prober's own part in a probe, so that its slowness is not taken for the target's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prober {
+    /// Whether this was the first invocation of its execution environment.
+    #[serde(default)]
+    pub cold_start: bool,
+    /// Requests under way as this one started, itself included.
+    #[serde(default)]
+    pub in_flight: u32,
+    /// How long after its intended time (the slot's and its place in the spread) the first attempt started; null for
+    /// further ones, and where no schedule asked.
+    #[serde(default)]
+    pub late_ms: Option<Millis>,
 }
 
 /// Why a target is not up: a kind from a closed set, and a sentence for a person.
@@ -132,6 +156,7 @@ impl Record {
             ("location", self.location.as_deref(), MAX_NAME_BYTES),
             ("monitor", self.monitor.as_deref(), MAX_NAME_BYTES),
             ("error.message", message, usize::MAX),
+            ("reason", self.reason.as_deref(), usize::MAX),
         ];
         for (name, text, limit) in texts {
             let text = text.unwrap_or_default();

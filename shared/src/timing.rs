@@ -18,9 +18,10 @@ pub struct Phases {
     pub connect: Option<Millis>,
     /// The TLS handshake.
     pub tls: Option<Millis>,
-    /// From the connection being there to the first byte of the response: the request, and what the other side does.
+    /// From the connection being there to the response: the request, and what the other side does. The client tells of a
+    /// response when it has the whole head; where that comes in pieces, their time is in here.
     pub first_byte: Option<Millis>,
-    /// From the first byte to the last.
+    /// From the head to the last byte of the body.
     pub download: Option<Millis>,
 }
 

@@ -21,13 +21,6 @@ impl Report {
     pub(crate) fn ratio(&mut self, what: &str, time: f64, other: f64, detail: &str, bar: &str) {
         self.row(what, format!("{:.2} ×", time / other), detail, bar);
     }
-
-    /// How much faster one time is than another, both in seconds.
-    pub(crate) fn speedup(&mut self, what: &str, seed: f64, ours: f64, bar: &str) {
-        let ratio = seed / ours;
-        let digits = if ratio < 10.0 { 1 } else { 0 };
-        self.row(what, format!("{ratio:.digits$} ×"), &format!("{:.1} → {:.1} ms", seed * 1e3, ours * 1e3), bar);
-    }
 }
 
 impl fmt::Display for Report {

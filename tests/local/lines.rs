@@ -30,10 +30,21 @@ pub(crate) fn endpoints(progress: &Progress, stack: &Stack, config: &StackConfig
 pub(crate) fn tick(result: &Result<Value, Error>) -> String {
     let now = format!("{:.0}", Timestamp::now()).replace(['T', 'Z'], " ");
     match result {
-        Ok(summary) => format!(
-            "{now}tick   {} probed, {} up, {} down, {} published in {} ms",
-            summary["probed"], summary["up"], summary["down"], summary["published"], summary["elapsed_ms"]
-        ),
+        Ok(summary) => {
+            let rare = ["degraded", "retried", "missed"].map(|name| match summary[name].as_u64() {
+                None | Some(0) => String::new(),
+                Some(count) => format!("{count} {name}, "),
+            });
+            format!(
+                "{now}tick   {} probed, {} up, {} down, {}{} published in {} ms",
+                summary["probed"],
+                summary["up"],
+                summary["down"],
+                rare.concat(),
+                summary["published"],
+                summary["elapsed_ms"]
+            )
+        }
         Err(error) => format!("{now}tick   failed: {error:#}"),
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo local`: the whole pipeline on this machine.
 
+mod check;
 mod counted;
 mod endless;
 mod lines;
@@ -12,7 +13,7 @@ use jiff::SignedDuration;
 use local_stack::{
     event_source::EventSourceConfig,
     progress::Progress,
-    stack::{Stack, StackConfig, env_file},
+    stack::{Stack, StackConfig, What, env_file},
     website::Website,
     workspace,
 };
@@ -33,7 +34,13 @@ const WEBSITE_PORT: u16 = 8_099;
 struct Arguments {
     /// What to probe; without any, `WM_URL`, or else a small website of our own with fast, slow and failing pages.
     urls: Vec<String>,
-    /// Time between two probes of each URL, with its unit: 500ms, 10s, 1m.
+    /// Probe the monitors of this file, each at its own interval; without it, that of `WM_MONITORS_FILE`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["urls", "probes"])]
+    monitors: Option<PathBuf>,
+    /// Only say what is wrong with this file of monitors, each mistake with its line and column, and run nothing.
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    check: Option<PathBuf>,
+    /// Time between two ticks of the schedule, and between two probes of each URL, with its unit: 500ms, 10s, 1m.
     #[arg(long, default_value = "10s", value_parser = parse_interval)]
     interval: Duration,
     /// Probe each URL this often, wait until stats has counted every record, print its answer and stop.
@@ -58,6 +65,9 @@ struct Run {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(file) = &arguments.check {
+        return check::run(file);
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -91,10 +101,18 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<()> {
     let progress = Progress::default();
     let website = Website::start(WEBSITE_PORT).await?;
-    let urls = urls(arguments.urls, &website)?;
+    // What is named on the command line counts before what the environment names.
+    let from_env =
+        || shared::env::process("WM_MONITORS_FILE").filter(|file| !file.trim().is_empty()).map(PathBuf::from);
+    let monitors = arguments.monitors.or_else(|| if arguments.urls.is_empty() { from_env() } else { None });
+    let urls = if monitors.is_some() { Vec::new() } else { urls(arguments.urls, &website)? };
+    if monitors.is_some() && arguments.probes.is_some() {
+        bail!("--probes counts probes of URLs, not of monitors with intervals of their own: unset WM_MONITORS_FILE");
+    }
     let directory = arguments.directory.unwrap_or_else(|| workspace().join("target/local"));
     let directory = std::path::absolute(directory)?;
-    let config = StackConfig::from_env(&shared::env::process, directory, arguments.fresh, urls.clone())?;
+    let what = What { urls, monitors, interval: arguments.interval };
+    let config = StackConfig::from_env(&shared::env::process, directory, arguments.fresh, what)?;
 
     let (stack, config) = {
         let progress = progress.clone();
@@ -104,6 +122,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     lines::endpoints(&progress, &stack, &config, &env_file(&config.directory));
 
     let source = EventSourceConfig::new(stack.stream.clone(), &config.topic, &config.group);
+    let urls = config.urls.clone();
     let run = Run { stack, source, urls, interval: arguments.interval, progress };
     match arguments.probes {
         Some(probes) => counted::run(&run, probes).await,

@@ -160,7 +160,7 @@ async fn a_record_is_stored_in_every_detail_both_ways_in() {
     let expected = |second: &str| {
         format!(
             "https://example.com/shop shop 2026-11-23 12:00:{second}.25 2026-11-23 12:00:00 2027-01-31 23:59:59 \
-             256700 31300 200 51700 101300 72200 503 1 2 8 eu-west-1 HTTP status 503: expected below 400"
+             256700 31300 200 51700 101300 72200 503 -1 2 8 eu-west-1 HTTP status 503: expected below 400"
         )
     };
 

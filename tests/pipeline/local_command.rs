@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use local_stack::website::Website;
+use local_stack::{website::Website, workspace};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -86,6 +86,36 @@ async fn mistakes_are_named_before_anything_starts() {
         assert!(!stderr.contains("hunter2"), "{stderr}");
     }
     assert!(!directory.exists());
+}
+
+#[tokio::test]
+async fn a_file_of_monitors_is_checked_without_running_anything() {
+    let directory = directory("local_check");
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("monitors.yaml");
+    let check = async |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let mut command = example("local");
+        command.args(["--check", "monitors.yaml"]).current_dir(&directory);
+        let output = output(command).await;
+        let [out, err] = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
+        (output.status.success(), out, err)
+    };
+
+    let good = "monitors:\n- {id: a, url: 'http://a.test', body: '${ssm:/key}'}\n- {id: b, url: 'http://b.test', enabled: false}";
+    let said =
+        "monitors.yaml is good: 2 monitors, of which 1 are not enabled\n  ${ssm:/key} can be resolved in AWS only\n";
+    assert_eq!(check(good).await, (true, said.to_owned(), String::new()));
+    let (is_good, out, err) = check("monitors:\n- {id: a, url: a.test, timeout: 1}\n").await;
+    assert!(!is_good && out.is_empty(), "{out}");
+    let lines: Vec<_> = err.lines().collect();
+    assert_eq!(lines.len(), 2, "{err}");
+    assert!(lines[0].starts_with("monitors.yaml:2:16: \"a.test\" is not a URL"), "{err}");
+    assert!(lines[1].starts_with("monitors.yaml:2:33: this is 1: expected a duration with its unit"), "{err}");
+    // The one that is shipped.
+    let mut command = example("local");
+    command.arg("--check").arg(workspace().join("functions/probe/monitors.yaml"));
+    assert!(output(command).await.status.success());
 }
 
 /// A run of its own with everything, past its first tick and batch; and all of its processes.

@@ -12,6 +12,7 @@ mod exchanging;
 mod flushing;
 mod local_command;
 mod migrating;
+mod monitoring;
 mod publishing;
 mod reading;
 mod rebuilding;

@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use local_stack::website::Website;
-use probe::{ProbeConfig, request::Requester};
+use probe::{
+    ProbeConfig,
+    monitors::{Defaults, Monitor, Monitors, secrets::Secrets},
+    plan::Slot,
+    request::{Circumstances, Requester},
+};
 use shared::{
     Record,
     record::{FailureKind, Outcome},
@@ -17,23 +23,50 @@ use crate::support::{free_port, lookup};
 /// More time than any request here takes.
 pub(crate) const ENOUGH: Duration = Duration::from_secs(60);
 
-fn requester(timeout_ms: u32) -> Requester {
+/// Requests as probe does, one at a time.
+pub(crate) struct Prober {
+    requester: Requester,
+    defaults: Defaults,
+}
+
+impl Prober {
+    /// The record of one attempt at a URL.
+    pub(crate) async fn request(&self, url: &str, scheduled_at: Option<Timestamp>, time_left: Duration) -> Record {
+        let monitor = Monitor::of_url(url, &self.defaults).unwrap();
+        self.attempt(&monitor, scheduled_at, time_left).await
+    }
+
+    /// The record of one attempt at the only monitor of a file.
+    pub(crate) async fn monitor(&self, file: &str) -> Record {
+        let monitors = Monitors::read(file, &self.defaults, Secrets::default()).unwrap();
+        self.attempt(&monitors.enabled[0], None, ENOUGH).await
+    }
+
+    async fn attempt(&self, monitor: &Monitor, scheduled_at: Option<Timestamp>, time_left: Duration) -> Record {
+        let slot = Slot { scheduled_at, ..Slot::now(monitor, scheduled_at.unwrap_or_else(timestamp::now)) };
+        self.requester.request(&slot, Circumstances { attempt: 1, is_cold: false, time_left }).await
+    }
+}
+
+fn requester(timeout_ms: u32) -> Prober {
     requester_with(&[("WM_PROBE_TIMEOUT_MS", &timeout_ms.to_string())])
 }
 
 /// A requester that may go anywhere and has time, unless these variables say otherwise.
-pub(crate) fn requester_with(more: &[(&'static str, &str)]) -> Requester {
+pub(crate) fn requester_with(more: &[(&'static str, &str)]) -> Prober {
     let mut variables = vec![
         ("WM_STREAM_BOOTSTRAP_SERVER", "unused:9092"),
         ("WM_STREAM_TOPIC", "unused"),
         ("WM_PROBE_TIMEOUT_MS", "60000"),
         ("WM_PROBE_CONNECT_TIMEOUT_MS", "60000"),
+        ("WM_URL", "http://unused.test"),
         ("WM_ALLOW_PRIVATE_TARGETS", "true"),
         ("WM_LOCATION", "eu-test-1"),
     ];
     variables.extend(more);
     let variables = lookup(variables.into_iter().map(|(name, value)| (name, value.to_owned())).collect());
-    Requester::new(&ProbeConfig::from_env(&variables).unwrap()).unwrap()
+    let config = ProbeConfig::from_env(&variables).unwrap();
+    Prober { requester: Requester::new(&config).unwrap(), defaults: config.defaults }
 }
 
 async fn request(url: &str) -> Record {
@@ -117,12 +150,19 @@ async fn a_page_that_hangs_is_given_up_after_the_timeout() {
 }
 
 #[tokio::test]
-async fn a_request_has_no_more_time_than_its_invocation() {
+async fn a_request_that_has_to_end_with_its_invocation_says_nothing_of_its_target() {
     let website = Website::start(0).await.unwrap();
+    let requester = requester(60_000);
 
-    let record = requester(60_000).request(&website.url("/hang"), None, Duration::from_millis(200)).await;
+    let record = requester.request(&website.url("/hang"), None, Duration::from_millis(200)).await;
+    assert_eq!((record.outcome(), record.http_status_code, record.response_time_ms), (Outcome::Missed, None, None));
+    assert!(record.error.is_none() && record.phases.is_none(), "{record:?}");
+    let reason = record.reason.unwrap();
+    assert!(reason.starts_with("given up after 20") && reason.contains("of 60000 ms"), "{reason}");
 
-    assert_eq!(record.error.unwrap().message, "not finished within 200 ms: waiting for the first byte");
+    // What is known by then is known, however little time there was.
+    let record = requester.request(&website.url("/close"), None, Duration::from_secs(30)).await;
+    assert_eq!((record.outcome(), kind(&record)), (Outcome::Down, Some(FailureKind::Protocol)));
 }
 
 #[tokio::test]
@@ -143,4 +183,93 @@ async fn each_probe_makes_a_connection_of_its_own() {
     }
 
     assert_eq!(website.connections(), 3);
+}
+
+#[tokio::test]
+async fn an_answer_is_held_against_everything_that_is_expected_of_it() {
+    let website = Website::start(0).await.unwrap();
+    let prober = requester(60_000);
+    let cases = [
+        ("/fast", "status: 200, body: {contains: [a, page], matches: '^a p.ge'}", None),
+        ("/fast", "status: [201, 300-399]", Some("HTTP status 200: expected 201 or 300-399")),
+        ("/status/404", "status: 404", None),
+        ("/moved", "status: 200", None),
+        ("/fast", "headers: {content-length: '7', x-none: {exists: false}}", None),
+        ("/fast", "headers: {content-length: '8'}", Some("the header content-length is \"7\": expected \"8\"")),
+        ("/fast", "headers: {x-none: {matches: a}}", Some("there is no header x-none: expected a match of \"a\"")),
+        ("/fast", "headers: {content-length: {exists: false}}", Some("expected none")),
+        ("/fast", "body: {contains: another}", Some("\"another\" is not in the body")),
+        ("/fast", "body: {matches: '^page'}", Some("nothing in the body matches \"^page\"")),
+        ("/fast", "status: 500, body: {contains: x}", Some("HTTP status 200: expected 500; \"x\" is not in the body")),
+        ("/json", "body: {json: [{path: $.status, equals: ok}, {path: '$.items[?@.id == 2]', exists: true}]}", None),
+        ("/json", "body: {json: {path: '$.items[*].id', equals: 1}}", Some("$.items[*].id is 2: expected 1")),
+        ("/json", "body: {json: {path: $.none, exists: false}}", None),
+        ("/json", "body: {json: {path: $.none, equals: null}}", Some("$.none is not in the body")),
+        ("/json", "body: {json: {path: $.status, exists: false}}", Some("$.status is \"ok\": expected nothing")),
+        ("/fast", "body: {json: {path: $.a, exists: true}}", Some("the body is not JSON")),
+        ("/gzip", "body: {contains: a page}", None),
+        ("/endless", "body: {contains: y}", Some("\"y\" is not in the first 1048576 bytes of the body")),
+        ("/fast", "certificate_days: 1", Some("there is no certificate")),
+    ];
+    for (page, expect, wrong) in cases {
+        let file = format!("monitors: [{{id: a, url: '{}', expect: {{{expect}}}}}]", website.url(page));
+        let record = prober.monitor(&file).await;
+
+        let expected = if wrong.is_some() { Outcome::Down } else { Outcome::Up };
+        assert_eq!(record.outcome(), expected, "{expect}: {record:?}");
+        assert!(record.http_status_code.is_some());
+        let Some(words) = wrong else { continue };
+        assert_eq!(kind(&record), Some(FailureKind::Assertion), "{expect}");
+        let message = &record.error.as_ref().unwrap().message;
+        assert!(message.contains(words), "{expect}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn a_small_body_that_becomes_a_large_one_is_not_read_further_than_it_may() {
+    let website = Website::start(0).await.unwrap();
+    let file = format!("monitors: [{{id: a, url: '{}', expect: {{body: {{contains: x}}}}}}]", website.url("/bomb"));
+
+    let record = requester(60_000).monitor(&file).await;
+    assert_eq!((kind(&record), record.outcome()), (Some(FailureKind::Body), Outcome::Down));
+    assert!(record.error.unwrap().message.contains("larger than 8388608 bytes when it is decompressed"));
+
+    // Where nothing is expected of it, nothing is decompressed.
+    assert_eq!(request(&website.url("/bomb")).await.outcome(), Outcome::Up);
+}
+
+#[tokio::test]
+async fn what_is_as_expected_but_slow_is_degraded() {
+    let website = Website::start(0).await.unwrap();
+    let prober = requester(60_000);
+    let outcome = async |page: &str, degraded_after: &str| {
+        let url = website.url(page);
+        prober
+            .monitor(&format!("monitors: [{{id: a, url: '{url}', degraded_after: {degraded_after}}}]"))
+            .await
+            .outcome()
+    };
+
+    assert_eq!(outcome("/slow/100", "99ms").await, Outcome::Degraded);
+    assert_eq!(outcome("/slow/100", "60s").await, Outcome::Up);
+    assert_eq!(outcome("/failing", "1ms").await, Outcome::Down);
+}
+
+#[tokio::test]
+async fn a_monitor_says_how_it_is_requested() {
+    let website = Website::start(0).await.unwrap();
+    let prober = requester(60_000);
+    let monitor = |page: &str, more: &str| format!("monitors: [{{id: a, url: '{}', {more}}}]", website.url(page));
+
+    let record =
+        prober.monitor(&monitor("/echo", "headers: {authorization: me}, expect: {headers: {x-echo: me}}")).await;
+    assert_eq!((record.outcome(), record.monitor.as_deref()), (Outcome::Up, Some("a")));
+    let record = prober.monitor(&monitor("/moved", "redirects: {max: 0}, expect: {status: 301}")).await;
+    assert_eq!((record.outcome(), record.hops.len()), (Outcome::Up, 0));
+    let record = prober.monitor(&monitor("/redirect", "redirects: {max: 2}")).await;
+    assert_eq!((kind(&record), record.hops.len()), (Some(FailureKind::Redirect), 3));
+    let record = prober.monitor(&monitor("/hang", "timeout: 100ms")).await;
+    assert_eq!(record.error.unwrap().message, "not finished within 100 ms: waiting for the first byte");
+    let record = prober.monitor(&monitor("/fast", "method: POST, body: hello")).await;
+    assert_eq!(record.outcome(), Outcome::Up, "{record:?}");
 }

@@ -7,7 +7,7 @@ use flush::{
     seal::{GRACE, LOCK, Sealed, step},
 };
 use futures::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::{Micros, Span, history::Measure, timestamp};
 use stats::history::{HistoryQuery, read};
 use tokio_postgres::Client;
@@ -200,4 +200,46 @@ async fn history_of_a_newer_release_is_refused_by_name_and_stops_no_batch() {
     let query = HistoryQuery { urls: None, from: None, to: None, measure: Measure::ResponseTime, exact_probes: 0 };
     let error = read(&client, &query).await.err().unwrap().to_string();
     assert!(error.contains("a chunk is in version 9"), "{error}");
+}
+
+#[tokio::test]
+async fn attempts_and_missed_slots_are_told_apart_wherever_they_are_read_from() {
+    let place = Place::new("sealing_attempts").await;
+    let client = place.client().await;
+    let of = |instant: Micros| {
+        let record = |second: i64, outcome: &str, more: Value| {
+            let mut record = record_at(URL, Micros(instant.0 + second * SECOND));
+            record["outcome"] = outcome.into();
+            record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            record
+        };
+        let missed = json!({"http_status_code": null, "response_time_ms": null, "reason": "no time left"});
+        vec![
+            record(0, "down", json!({"retried": true, "http_status_code": 503})),
+            record(1, "up", json!({"attempt": 2})),
+            record(2, "down", json!({"http_status_code": 503})),
+            record(3, "missed", missed),
+        ]
+    };
+    let flush = place.flush();
+    let counts = async |exact_probes: i64| {
+        let query = HistoryQuery { urls: None, from: None, to: None, measure: Measure::ResponseTime, exact_probes };
+        let counts = read(&client, &query).await.unwrap().urls[URL].counts;
+        (counts.probes(), counts.responses(), counts.outcomes, counts.retried)
+    };
+
+    run(&flush, batch(0, &of(Micros::from(timestamp::now())))).await.unwrap();
+    // From fragments; from rows; from chunks; from summaries.
+    assert_eq!(counts(i64::MAX).await, (3, 3, [1, 0, 1, 1], 1));
+    client.execute("update unsealed set from_rows = true where span = 0", &[]).await.unwrap();
+    client.execute("delete from fragments", &[]).await.unwrap();
+    assert_eq!(counts(i64::MAX).await, (3, 3, [1, 0, 1, 1], 1));
+    run(&flush, batch(4, &of(hours_ago(24 * 70)))).await.unwrap();
+    while seal_step(&client).await.unwrap().is_some() {}
+    assert_eq!(counts(i64::MAX).await, (6, 6, [2, 0, 2, 2], 2));
+    assert_eq!(counts(0).await, (6, 6, [2, 0, 2, 2], 2));
+
+    let rows = "select count(*) from probes where attempt < 0 or outcome = 3 and error_message = 'no time left'";
+    assert_eq!(place.count(rows).await, 4);
+    assert_eq!(place.count("select count(*) from url_probes").await, 6);
 }

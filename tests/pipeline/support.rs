@@ -79,6 +79,8 @@ impl Place {
             ("WM_DB_CONNECTION_STRING", self.connection_string.clone()),
             // What the tests store is of any age, and is to stay where they look for it.
             ("WM_RAW_RETENTION", "36500d".to_owned()),
+            ("WM_URL", "http://unused.test".to_owned()),
+            ("WM_PROBE_SPREAD", "0s".to_owned()),
             ("WM_ALLOW_PRIVATE_TARGETS", "true".to_owned()),
             ("WM_PROBE_TIMEOUT_MS", "60000".to_owned()),
             ("WM_PROBE_CONNECT_TIMEOUT_MS", "60000".to_owned()),

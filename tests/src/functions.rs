@@ -40,8 +40,20 @@ pub struct FunctionsClient {
 /// # Errors
 /// They do not compile.
 pub fn build() -> Result<()> {
+    build_with(&["--bins"])
+}
+
+/// Builds the functions as they are released.
+///
+/// # Errors
+/// They do not compile.
+pub fn build_released() -> Result<()> {
+    build_with(&["--bins", "--release"])
+}
+
+fn build_with(arguments: &[&str]) -> Result<()> {
     let mut cargo = Command::new(tools::on_path("cargo").context("cargo is not on the PATH")?);
-    cargo.args(["build", "--bins"]).current_dir(workspace());
+    cargo.arg("build").args(arguments).current_dir(workspace());
     as_from_a_shell(&mut cargo);
     service::run(&cargo, None).context("the functions do not build")
 }

@@ -7,12 +7,16 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use flush::FlushConfig;
 use probe::{ProbeConfig, config::SslConfig};
-use shared::{database::DatabaseConfig, env::Env};
+use shared::{
+    database::DatabaseConfig,
+    env::{Env, print_duration},
+};
 
 use crate::{
     functions::{self, Functions},
@@ -36,8 +40,14 @@ pub struct StackConfig {
     pub directory: PathBuf,
     /// Throw away the data of earlier runs.
     pub fresh: bool,
-    /// What probe is to probe.
+    /// What probe is to probe, unless there is a file.
     pub urls: Vec<String>,
+    /// `WM_MONITORS_FILE`: a file of what probe is to probe.
+    pub monitors: Option<PathBuf>,
+    /// `WM_PROBE_TICK`: how often the schedule asks.
+    pub interval: Duration,
+    /// `WM_PROBE_SPREAD`, nothing unless it says otherwise.
+    pub spread: Duration,
     /// `WM_ALLOW_PRIVATE_TARGETS`, true unless it says otherwise.
     pub allow_private_targets: bool,
     /// `WM_STREAM_BOOTSTRAP_SERVER`: use this Kafka and start none.
@@ -66,6 +76,28 @@ pub struct Stack {
     kafka: Option<Kafka>,
 }
 
+/// What probe is to probe, and how often.
+#[derive(Debug, Clone)]
+pub struct What {
+    /// URLs, unless there is a file.
+    pub urls: Vec<String>,
+    /// A file of monitors.
+    pub monitors: Option<PathBuf>,
+    /// From tick to tick.
+    pub interval: Duration,
+}
+
+impl What {
+    /// What says it to probe. An empty variable counts as unset.
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let (urls, file) = match &self.monitors {
+            Some(file) => (String::new(), file.display().to_string()),
+            None => (self.urls.join(","), String::new()),
+        };
+        vec![("WM_URL", urls), ("WM_MONITORS_FILE", file), ("WM_PROBE_TICK", print_duration(self.interval))]
+    }
+}
+
 impl StackConfig {
     /// Reads the variables that name services to use.
     ///
@@ -75,15 +107,20 @@ impl StackConfig {
         lookup: &dyn Fn(&str) -> Option<String>,
         directory: PathBuf,
         fresh: bool,
-        urls: Vec<String>,
+        what: What,
     ) -> Result<Self> {
         let mut env = Env::new(lookup);
         let topic = env.optional("WM_STREAM_TOPIC").unwrap_or_else(|| TOPIC.to_owned());
         let bootstrap_server = env.optional("WM_STREAM_BOOTSTRAP_SERVER");
         let connection_string = env.optional("WM_DB_CONNECTION_STRING");
         // What the functions will find. They read it here once, so that a mistake is told before anything starts.
+        let of_probe = what.variables();
         let planned = |name: &str| match name {
-            "WM_URL" => Some(urls.join(",")),
+            name if of_probe.iter().any(|(known, _)| *known == name) => {
+                of_probe.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+            }
+            // Whoever watches is not to wait.
+            "WM_PROBE_SPREAD" => Some(lookup(name).unwrap_or_else(|| "0s".to_owned())),
             // On one's own machine, its own services are what is probed.
             "WM_ALLOW_PRIVATE_TARGETS" => Some(lookup(name).unwrap_or_else(|| "true".to_owned())),
             "WM_STREAM_TOPIC" => Some(topic.clone()),
@@ -97,11 +134,22 @@ impl StackConfig {
         if let (Err(probe), Err(flush)) = (&probe, &flush) {
             bail!("{probe}\n{flush}");
         }
-        let (ProbeConfig { allow_private_targets, .. }, FlushConfig { database, .. }) = (probe?, flush?);
+        let (ProbeConfig { allow_private_targets, source, defaults, spread, .. }, FlushConfig { database, .. }) =
+            (probe?, flush?);
+        let What { mut urls, monitors, interval } = what;
+        if monitors.is_some() {
+            let read =
+                source.read(&defaults, |_| Err("leads nowhere on this machine: there is no extension".to_owned()));
+            let read = read.map_err(|mistakes| anyhow!("{}", mistakes.join("\n")))?;
+            urls = read.enabled.into_iter().map(|monitor| monitor.url).collect();
+        }
         let config = Self {
             directory,
             fresh,
-            urls: urls.clone(),
+            urls,
+            monitors,
+            interval,
+            spread,
             allow_private_targets,
             ssl: SslConfig::from_env(&mut env),
             group: env.optional("WM_STREAM_CONSUMER_GROUP_ID").unwrap_or_else(|| GROUP.to_owned()),
@@ -156,13 +204,15 @@ impl Stack {
             (None, Some(connection_string)) => connection_string.clone(),
             (None, None) => bail!("no Postgres"),
         };
-        let environment = [
-            ("WM_URL", config.urls.join(",")),
+        let what = What { urls: config.urls.clone(), monitors: config.monitors.clone(), interval: config.interval };
+        let mut environment = what.variables();
+        environment.extend([
+            ("WM_PROBE_SPREAD", print_duration(config.spread)),
             ("WM_ALLOW_PRIVATE_TARGETS", config.allow_private_targets.to_string()),
             ("WM_STREAM_BOOTSTRAP_SERVER", stream.bootstrap_server.clone()),
             ("WM_STREAM_TOPIC", config.topic.clone()),
             ("WM_DB_CONNECTION_STRING", connection_string.clone()),
-        ];
+        ]);
         let functions = progress.step("cargo lambda watch", || {
             let log = config.directory.join("functions.log");
             // Somebody else may take the port while we start.

@@ -2,7 +2,7 @@
 //! of `cargo local` and the target of the tests.
 
 use std::{
-    io,
+    io::{self, Write as _},
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use flate2::{Compression, write::GzEncoder};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpListener,
@@ -36,6 +37,7 @@ struct Load {
     connections: AtomicUsize,
     making: AtomicUsize,
     peak: AtomicUsize,
+    flaky: AtomicUsize,
 }
 
 impl Website {
@@ -123,7 +125,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Connection for C {}
 async fn serve(mut connection: impl Connection, load: &Load) -> io::Result<()> {
     loop {
         let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") && head.len() < MAX_HEAD_BYTES {
+        // A body that comes with it is left at its end.
+        while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") && head.len() < MAX_HEAD_BYTES {
             if connection.read_buf(&mut head).await? == 0 {
                 return Ok(());
             }
@@ -133,15 +136,15 @@ async fn serve(mut connection: impl Connection, load: &Load) -> io::Result<()> {
             }
         }
         let head = String::from_utf8_lossy(&head).into_owned();
-        let path = head.split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
-        if !answer(&mut connection, path, load).await? {
+        if !answer(&mut connection, &head, load).await? {
             return Ok(());
         }
     }
 }
 
 /// Answers as the path says; returns whether the connection may take another request.
-async fn answer(connection: &mut impl Connection, path: &str, load: &Load) -> io::Result<bool> {
+async fn answer(connection: &mut impl Connection, head: &str, load: &Load) -> io::Result<bool> {
+    let path = head.split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
     let path = path.split('?').next().unwrap_or_default();
     let (page, number) = path.split_once('/').unwrap_or((path, ""));
     let number: u16 = number.parse().unwrap_or(0);
@@ -187,6 +190,17 @@ async fn answer(connection: &mut impl Connection, path: &str, load: &Load) -> io
             respond(connection, 200, "").await
         }
         "failing" => respond(connection, 503, "").await,
+        // As often as the number says, it fails; then it is well.
+        "flaky" if load.flaky.fetch_add(1, Relaxed) < number.into() => respond(connection, 503, "").await,
+        // What it was sent as authorization, once more.
+        "echo" => {
+            let sent = head.lines().find_map(|line| line.strip_prefix("authorization: ")).unwrap_or_default();
+            respond(connection, 200, &format!("x-echo: {sent}\r\n")).await
+        }
+        "json" => respond_with(connection, 200, "", br#"{"status": "ok", "items": [{"id": 1}, {"id": 2}]}"#).await,
+        "gzip" => respond_with(connection, 200, "content-encoding: gzip\r\n", &compressed(b"a page\n")).await,
+        // A small body that becomes a large one.
+        "bomb" => respond_with(connection, 200, "content-encoding: gzip\r\n", &compressed(&vec![b'0'; 16 << 20])).await,
         "status" => respond(connection, number, "").await,
         _ => respond(connection, 200, "").await,
     }
@@ -194,11 +208,20 @@ async fn answer(connection: &mut impl Connection, path: &str, load: &Load) -> io
 
 /// A whole response, after which the connection stays open.
 async fn respond(connection: &mut impl Connection, status: u16, headers: &str) -> io::Result<bool> {
-    let body = if status == 204 { "" } else { "a page\n" };
-    let length = body.len();
-    let response = format!("HTTP/1.1 {status} Page\r\n{headers}content-length: {length}\r\n\r\n{body}");
-    connection.write_all(response.as_bytes()).await?;
+    let body: &[u8] = if status == 204 { b"" } else { b"a page\n" };
+    respond_with(connection, status, headers, body).await
+}
+
+/// The same with a body of its own.
+async fn respond_with(connection: &mut impl Connection, status: u16, headers: &str, body: &[u8]) -> io::Result<bool> {
+    let head = format!("HTTP/1.1 {status} Page\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    connection.write_all(&[head.as_bytes(), body].concat()).await?;
     Ok(true)
+}
+
+fn compressed(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body).and_then(|()| encoder.finish()).unwrap_or_default()
 }
 
 /// Bytes as they are, after which the connection closes.

@@ -61,6 +61,7 @@ fn sample(row: &Row<'_>) -> Sample {
             status: record.http_status_code,
             outcome: record.outcome(),
             error: record.error.as_ref().map(|error| error.kind),
+            is_retried: record.retried,
         },
         response_time_us: record.response_time_ms.map(Millis::as_micros),
         phases_us: phases.map(|phase| phase.map(Millis::as_micros)),

@@ -62,10 +62,13 @@ impl<'record> Row<'record> {
             download_us: micros(phases.download),
             // Both fit: Record::decode refuses what does not.
             http_status_code: record.http_status_code.map(u16::cast_signed),
-            attempt: record.attempt.cast_signed(),
+            attempt: if record.retried { -record.attempt.cast_signed() } else { record.attempt.cast_signed() },
             outcome: record.outcome().code().into(),
             error_kind: record.error.as_ref().map_or(-1, |error| error.kind.code().into()),
-            error_message: record.error.as_ref().map_or("", |error| &error.message),
+            error_message: match &record.error {
+                Some(error) => &error.message,
+                None => record.reason.as_deref().unwrap_or_default(),
+            },
         }
     }
 }

@@ -8,10 +8,19 @@ use shared::{
 };
 use url::Url;
 
+use crate::{
+    extension::{self, Extension},
+    monitors::{Defaults, secrets::Hidden, source::Source},
+};
+
 /// Default of `WM_PROBE_CONNECT_TIMEOUT_MS`.
 const CONNECT_TIMEOUT_MS: u64 = 5_000;
 /// Default of `WM_PROBE_TIMEOUT_MS`.
 const TIMEOUT_MS: u64 = 10_000;
+/// Default of `WM_PROBE_TICK`.
+const TICK: Duration = Duration::from_secs(60);
+/// Default of `WM_PROBE_SPREAD`.
+const SPREAD: Duration = Duration::from_secs(1);
 /// The longest timeout that makes sense within the 15 minutes of an invocation.
 const MAX_TIMEOUT_MS: u64 = 800_000;
 /// Default of `WM_PROBE_CONCURRENCY`: keeps sockets below the 1,024 file descriptors of a Lambda environment.
@@ -20,12 +29,14 @@ const CONCURRENCY: usize = 200;
 /// The configuration of probe.
 #[derive(Debug, Clone)]
 pub struct ProbeConfig {
-    /// `WM_URL`: what to probe where the event does not say; one URL or a comma-separated list.
-    pub urls: Vec<String>,
-    /// `WM_PROBE_CONNECT_TIMEOUT_MS`: for the name, the TCP and the TLS handshake together. Default 5,000.
-    pub connect_timeout: Duration,
-    /// `WM_PROBE_TIMEOUT_MS`: for the whole request, redirects and body included. Default 10,000.
-    pub timeout: Duration,
+    /// `WM_URL`, `WM_MONITORS_FILE` or the file that is shipped: what to probe where the event does not say.
+    pub source: Source,
+    /// `WM_PROBE_CONNECT_TIMEOUT_MS` (5,000), `WM_PROBE_TIMEOUT_MS` (10,000) and `WM_PROBE_TICK` (1m).
+    pub defaults: Defaults,
+    /// `WM_PROBE_SPREAD`: over how much time the starts of a slot are spread. Default 1s.
+    pub spread: Duration,
+    /// How secrets are fetched that monitors refer to.
+    pub extension: Extension,
     /// `WM_PROBE_CONCURRENCY`: requests at a time. Default 200.
     pub concurrency: usize,
     /// `WM_LOCATION`, or else `AWS_REGION`: where the probes are made from. Default `local`.
@@ -78,14 +89,13 @@ impl ProbeConfig {
     /// Every mistake, each naming its variable.
     pub fn from_env(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut env = Env::new(lookup);
-        let urls = env.optional("WM_URL").map_or_else(Vec::new, |list| split(&list));
-        for error in urls.iter().filter_map(|url| check_url(url).err()) {
-            env.mistake(format!("WM_URL: {error}"));
-        }
-        let expected = format!("milliseconds from 1 to {MAX_TIMEOUT_MS}");
-        let milliseconds = |millis: &u64| (1..=MAX_TIMEOUT_MS).contains(millis);
-        let connect_timeout = env.parsed("WM_PROBE_CONNECT_TIMEOUT_MS", CONNECT_TIMEOUT_MS, &expected, milliseconds);
-        let timeout = env.parsed("WM_PROBE_TIMEOUT_MS", TIMEOUT_MS, &expected, milliseconds);
+        let defaults = Defaults::from_env(&mut env);
+        let spread = env.duration("WM_PROBE_SPREAD", SPREAD, Duration::ZERO..=Duration::from_secs(600));
+        let source = Source::from_env(&mut env, lookup, &defaults);
+        let extension = Extension {
+            port: env.parsed("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", extension::PORT, "a port", |port| *port > 0),
+            token: env.optional("AWS_SESSION_TOKEN").map(Hidden),
+        };
         let concurrency = env
             .parsed("WM_PROBE_CONCURRENCY", CONCURRENCY, "a number from 1 to 900", |count| (1..=900).contains(count));
         let location = env.optional("WM_LOCATION").or_else(|| env.optional("AWS_REGION"));
@@ -97,9 +107,10 @@ impl ProbeConfig {
         let runtime_api = env.optional("AWS_LAMBDA_RUNTIME_API");
         let stream = StreamConfig::from_env(&mut env);
         env.finish(Self {
-            urls,
-            connect_timeout: Duration::from_millis(connect_timeout),
-            timeout: Duration::from_millis(timeout),
+            source,
+            defaults,
+            spread,
+            extension,
             concurrency,
             location: location.unwrap_or_else(|| "local".to_owned()),
             allow_private_targets,
@@ -107,6 +118,21 @@ impl ProbeConfig {
             runtime_api,
             stream,
         })
+    }
+}
+
+impl Defaults {
+    /// Reads what a monitor is like where it does not say. Mistakes are noted in `env`.
+    pub fn from_env(env: &mut Env<'_>) -> Self {
+        let expected = format!("milliseconds from 1 to {MAX_TIMEOUT_MS}");
+        let mut milliseconds = |name: &str, default: u64| {
+            let millis = env.parsed(name, default, &expected, |millis| (1..=MAX_TIMEOUT_MS).contains(millis));
+            Duration::from_millis(millis)
+        };
+        let connect_timeout = milliseconds("WM_PROBE_CONNECT_TIMEOUT_MS", CONNECT_TIMEOUT_MS);
+        let timeout = milliseconds("WM_PROBE_TIMEOUT_MS", TIMEOUT_MS);
+        let tick = env.duration("WM_PROBE_TICK", TICK, Duration::from_millis(1)..=Duration::from_secs(86_400));
+        Self { timeout, connect_timeout, tick }
     }
 }
 
@@ -160,11 +186,6 @@ impl SslConfig {
     }
 }
 
-/// The entries of a comma-separated list.
-fn split(list: &str) -> Vec<String> {
-    list.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect()
-}
-
 /// Whether `url` can be probed at all.
 ///
 /// # Errors
@@ -209,8 +230,11 @@ mod tests {
         ])
         .unwrap();
 
-        assert_eq!(config.urls, ["https://example.com", "https://example.org"]);
-        assert_eq!((config.connect_timeout.as_secs(), config.timeout.as_secs()), (5, 10));
+        assert!(
+            matches!(&config.source, Source::Urls(urls) if urls == &["https://example.com", "https://example.org"])
+        );
+        let Defaults { connect_timeout, timeout, tick } = config.defaults;
+        assert_eq!([connect_timeout, timeout, tick, config.spread].map(|time| time.as_secs()), [5, 10, 60, 1]);
         assert_eq!((config.concurrency, config.location.as_str()), (200, "local"));
         assert!(config.stream.ssl.is_none());
     }
@@ -222,6 +246,9 @@ mod tests {
             ("WM_PROBE_TIMEOUT_MS", "10s"),
             ("WM_PROBE_CONNECT_TIMEOUT_MS", "0"),
             ("WM_PROBE_CONCURRENCY", "901"),
+            ("WM_PROBE_TICK", "60"),
+            ("WM_PROBE_SPREAD", "1h"),
+            ("WM_MONITORS_FILE", "/nonexistent/monitors.yaml"),
             ("WM_LOCATION", &"x".repeat(256)),
             ("WM_STREAM_SSL", "true"),
             ("WM_STREAM_SSL_CERT_FILE", "/nonexistent/service.cert"),
@@ -235,6 +262,9 @@ mod tests {
             "WM_PROBE_TIMEOUT_MS is \"10s\": expected milliseconds",
             "WM_PROBE_CONNECT_TIMEOUT_MS is \"0\"",
             "WM_PROBE_CONCURRENCY is \"901\"",
+            "WM_PROBE_TICK is \"60\": expected a duration with its unit from 1ms to 1d",
+            "WM_PROBE_SPREAD is \"1h\": expected a duration with its unit from 0s to 10m",
+            "WM_URL and WM_MONITORS_FILE are both set",
             "WM_LOCATION is longer than the 255 bytes",
             "neither WM_STREAM_BOOTSTRAP_SERVER",
             "WM_STREAM_TOPIC is not set",

@@ -10,9 +10,15 @@ pub enum ProbeError {
     /// The event is none of those that probe takes.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// Neither the event nor the environment names a URL.
-    #[error("nothing to probe: set WM_URL to a URL or to a comma-separated list, or send {{\"url\": \"https://…\"}}")]
-    NoUrls,
+    /// The file of monitors has none that is enabled.
+    #[error(
+        "nothing to probe: no monitor is enabled; add one to the file, set WM_URL to a URL or a comma-separated list, or \
+         send {{\"url\": \"https://…\"}}"
+    )]
+    NoMonitors,
+    /// The file of monitors cannot be used with the secrets that it refers to.
+    #[error("the monitors cannot be used:\n  {}", .0.join("\n  "))]
+    Monitors(Vec<String>),
     /// The HTTP client cannot be made.
     #[error("cannot set up the HTTP client: {0}")]
     Http(#[from] TlsError),
@@ -25,18 +31,13 @@ pub enum ProbeError {
     /// The deadline passed before anything could be done.
     #[error("no time left: nothing was probed")]
     NoTime,
-    /// Not every URL was probed, or not every record acknowledged, in time.
-    #[error(
-        "of {urls} URLs, {unacknowledged} have a record that Kafka did not acknowledge, and {unprobed} were not probed: \
-         {reason}"
-    )]
-    Incomplete {
-        /// What the invocation was to probe.
-        urls: usize,
-        /// Requests that were made and whose record is not known to be in the topic.
+    /// Not every record was acknowledged in time.
+    #[error("of {records} records, Kafka did not acknowledge {unacknowledged}: {reason}")]
+    Unacknowledged {
+        /// What the invocation had to publish.
+        records: usize,
+        /// Records that are not known to be in the topic.
         unacknowledged: usize,
-        /// Requests that were not made.
-        unprobed: usize,
         /// The last reason met.
         reason: String,
     },
@@ -47,12 +48,12 @@ impl From<ProbeError> for Diagnostic {
     fn from(error: ProbeError) -> Self {
         let error_type = match error {
             ProbeError::Input(_) => "InvalidInput",
-            ProbeError::NoUrls => "NoUrls",
+            ProbeError::NoMonitors | ProbeError::Monitors(_) => "Monitors",
             ProbeError::Http(_) => "HttpClient",
             ProbeError::Brokers(_) => "Brokers",
             ProbeError::Publisher(_) => "Producer",
-            ProbeError::Incomplete { unacknowledged: 1.., .. } => "UnacknowledgedRecords",
-            ProbeError::NoTime | ProbeError::Incomplete { .. } => "NoTime",
+            ProbeError::Unacknowledged { .. } => "UnacknowledgedRecords",
+            ProbeError::NoTime => "NoTime",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }
     }

@@ -7,7 +7,7 @@ use lambda_http::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::{Micros, database::DatabaseError, timestamp};
+use shared::{Micros, database::DatabaseError, record::Outcome, timestamp};
 
 use crate::{
     history::History,
@@ -26,7 +26,7 @@ pub struct StatsReport {
 pub struct UrlStats {
     /// The URL as configured.
     pub url: String,
-    /// Every probe, whatever came of it.
+    /// Every probe, whatever came of it; of a slot that was tried again, each attempt.
     pub probes: i64,
     /// Half of the responses were at least this fast. In milliseconds, to the microsecond; null without a response.
     pub p50_ms: Option<f64>,
@@ -38,8 +38,10 @@ pub struct UrlStats {
     pub responses: i64,
     /// Probes that got none; `probes` is `responses` and `failures`.
     pub failures: i64,
-    /// Probes with the verdict down: the failures, and the responses that were not as expected.
+    /// Slots with the verdict down: failures, and responses that were not as expected, at the last attempt.
     pub down: i64,
+    /// Slots in which no request was made that could tell anything; they are not among the probes.
+    pub missed: i64,
     /// The window as asked for, or `all`.
     pub window: String,
     /// Where what is counted begins, inclusive: with the window, or later where older history was dropped; null where
@@ -73,7 +75,6 @@ impl StatsReport {
             let [p50_ms, p95_ms, p99_ms] = percentiles.map_or([None; 3], |millis| millis.map(Some));
             let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
             let (probes, responses) = (tally.counts.probes(), tally.counts.responses());
-            let [_, _, down, _] = tally.counts.outcomes;
             UrlStats {
                 url,
                 probes: count(probes),
@@ -82,7 +83,8 @@ impl StatsReport {
                 p99_ms,
                 responses: count(responses),
                 failures: count(probes.saturating_sub(responses)),
-                down: count(down),
+                down: count(tally.counts.of(Outcome::Down)),
+                missed: count(tally.counts.of(Outcome::Missed)),
                 window: window.to_owned(),
                 from: from.map(Micros::timestamp),
                 to: to.map(Micros::timestamp),

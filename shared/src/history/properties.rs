@@ -22,7 +22,7 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 
 const SAMPLE: Sample = Sample {
     probed_at: HOUR,
-    verdict: Verdict { status: Some(200), outcome: Outcome::Up, error: None },
+    verdict: Verdict { status: Some(200), outcome: Outcome::Up, error: None, is_retried: false },
     response_time_us: Some(300),
     phases_us: [None; 5],
 };
@@ -35,11 +35,8 @@ fn duration() -> impl Strategy<Value = i32> {
 fn verdict() -> impl Strategy<Value = Verdict> {
     let status = option::of(prop_oneof![3 => select(vec![200_u16, 503]), 1 => 100..1_000_u16]);
     let error = option::weighted(0.2, select(FailureKind::ALL.as_slice()));
-    (status, select(Outcome::ALL.as_slice()), error).prop_map(|(status, outcome, error)| Verdict {
-        status,
-        outcome,
-        error,
-    })
+    (status, select(Outcome::ALL.as_slice()), error, any::<bool>())
+        .prop_map(|(status, outcome, error, is_retried)| Verdict { status, outcome, error, is_retried })
 }
 
 /// A sorted hour: equal instants, jumps, the very ends, nulls, and samples that are there twice.
@@ -230,8 +227,8 @@ fn read_everything(instants: &[u8], bytes: &[u8], phases: &[u8]) {
 
 #[test]
 fn the_stored_forms_never_change() {
-    let up = Verdict { status: Some(200), outcome: Outcome::Up, error: None };
-    let down = Verdict { status: None, outcome: Outcome::Down, error: Some(FailureKind::Timeout) };
+    let up = Verdict { status: Some(200), outcome: Outcome::Up, error: None, is_retried: false };
+    let down = Verdict { status: None, outcome: Outcome::Down, error: Some(FailureKind::Timeout), is_retried: false };
     let sample = |offset, verdict, response_time_us, dns| Sample {
         probed_at: Micros(HOUR.0 + offset),
         verdict,
@@ -254,10 +251,21 @@ fn the_stored_forms_never_change() {
     let mut summary = Summary::default();
     samples.iter().for_each(|sample| summary.add(sample));
     let encoded = summary.encode(HOUR);
-    let head = [1, 5, 205, 1, 2, 0, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0];
+    let head = [2, 5, 205, 1, 2, 0, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     // 128 µs is bucket 128; 300 µs is bucket 2 · 64 + 300 / 4 = 203, 74 further on.
     assert_eq!(encoded.summary, [head.as_slice(), &[128, 1, 1, 74, 1]].concat());
     assert_eq!(encoded.phases, [1, 2, 7, 1, 0, 0, 0, 0]);
+
+    // Tried again: 64 more than the verdict.
+    let again = Verdict { is_retried: true, ..down };
+    let chunk = Chunk::encode(HOUR, &[sample(5, again, None, None)]);
+    assert_eq!(chunk.samples, [1, 1, 5, 5, 3, 0, 0, 1, 0, 82]);
+    // Version 1 had no attempts.
+    let [_, old @ ..] = encoded.summary.as_slice() else { panic!() };
+    let old = [[1].as_slice(), &old[..22], &old[23..]].concat();
+    let mut histogram = Histogram::default();
+    assert_eq!(read_summary(HOUR, &old, Some(&mut histogram)).unwrap().0, summary.counts);
+    assert_eq!(histogram, summary.response_times);
 }
 
 #[test]

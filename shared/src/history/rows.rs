@@ -59,26 +59,26 @@ fn add(row: &Row, selected: &mut BTreeMap<Key, Vec<Sample>>) -> Result<(), Datab
     let outcomes: Vec<i16> = row.try_get(5)?;
     let errors: Vec<i16> = row.try_get(6)?;
     let response_times: Vec<Option<i32>> = row.try_get(7)?;
+    let attempts: Vec<i16> = row.try_get(13)?;
     let mut phases = Vec::with_capacity(5);
     for column in 8..13 {
         phases.push(row.try_get::<_, Vec<Option<i32>>>(column)?);
     }
-    let verdicts = statuses.into_iter().zip(outcomes.into_iter().zip(errors));
+    let verdicts = statuses.into_iter().zip(outcomes.into_iter().zip(errors.into_iter().zip(attempts)));
     let probes = targets.into_iter().zip(locations).zip(instants.into_iter().zip(response_times)).zip(verdicts);
-    for (index, (((target, location), (probed_at, response_time_us)), (status, (outcome, error)))) in probes.enumerate()
-    {
+    for (index, (((target, location), (probed_at, response_time_us)), (status, codes))) in probes.enumerate() {
         let mut phases_us = [None; 5];
         for (duration, durations) in phases_us.iter_mut().zip(&phases) {
             *duration = durations.get(index).copied().flatten();
         }
-        let sample = Sample { probed_at, verdict: verdict(status, outcome, error)?, response_time_us, phases_us };
+        let sample = Sample { probed_at, verdict: verdict(status, codes)?, response_time_us, phases_us };
         selected.entry(((target, location), hour)).or_default().push(sample);
     }
     Ok(())
 }
 
 /// The verdict that codes in the database stand for.
-fn verdict(status: Option<i16>, outcome: i16, error: i16) -> Result<Verdict, DatabaseError> {
+fn verdict(status: Option<i16>, (outcome, (error, attempt)): (i16, (i16, i16))) -> Result<Verdict, DatabaseError> {
     let unknown = |what: &str, code: i16| {
         DatabaseError::Unexpected(format!("{what} of code {code}, which this release does not know"))
     };
@@ -92,5 +92,5 @@ fn verdict(status: Option<i16>, outcome: i16, error: i16) -> Result<Verdict, Dat
             Some(*known.ok_or_else(|| unknown("a kind of error", code))?)
         }
     };
-    Ok(Verdict { status: status.map(i16::cast_unsigned), outcome, error })
+    Ok(Verdict { status: status.map(i16::cast_unsigned), outcome, error, is_retried: attempt < 0 })
 }

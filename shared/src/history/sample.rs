@@ -29,6 +29,8 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// Why it is not up.
     pub error: Option<FailureKind>,
+    /// Whether another attempt followed in its slot, so that this is not the verdict of the slot.
+    pub is_retried: bool,
 }
 
 /// A duration of a probe that there are percentiles of.

@@ -17,7 +17,8 @@ cross join lateral (
         array_agg(connect_us),
         array_agg(tls_us),
         array_agg(first_byte_us),
-        array_agg(download_us)
+        array_agg(download_us),
+        array_agg(attempt)
     from probes
     where probed_at >= hours.hour + slices.number * interval '5 minutes'
         and probed_at < hours.hour + (slices.number + 1) * interval '5 minutes'

@@ -1,45 +1,56 @@
 //! A closed day, or month, of one target and location: counts, and a histogram of each duration.
 //!
-//! Two columns, as in a chunk. Version 1, all numbers as in `varint`:
+//! Two columns, as in a chunk, all numbers as in `varint`:
 //!
-//! - `summary`: the version; the first and the last instant, in microseconds since the start of the span; the counts by
-//!   outcome, by status class and by kind of error; the histogram of the response times.
-//! - `phases`: the version; for each of [`Measure::PHASES`] a length and as many bytes of histogram.
+//! - `summary`: the version, 2; the first and the last instant, in microseconds since the start of the span; the counts by
+//!   outcome, by status class and by kind of error, and that of the attempts that others followed; the histogram of the
+//!   response times. Version 1 lacks the last of the counts, which is 0 there.
+//! - `phases`: the version, 1; for each of [`Measure::PHASES`] a length and as many bytes of histogram.
 
 use super::{
     FormatError, Histogram, Measure, Sample, Verdict,
     chunk::{self, Samples},
     varint::{Reader, put, put_bytes},
 };
-use crate::micros::Micros;
+use crate::{micros::Micros, record::Outcome};
 
 const SUMMARY: &str = "a summary";
 const PHASES: &str = "the phases of a summary";
+/// The version that summaries are written in.
+const NEWEST: u8 = 2;
 
-/// How many probes there were of each sort.
+/// How many there were of each sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// By outcome, in the order of [`Outcome::ALL`](crate::record::Outcome::ALL); together they are all probes.
+    /// Slots by their verdict, in the order of [`Outcome::ALL`](crate::record::Outcome::ALL): of several attempts in a
+    /// slot, the last.
     pub outcomes: [u64; 4],
     /// Responses by the class of their status: 1xx to 5xx, and any other; together they are all responses.
     pub status_classes: [u64; 6],
     /// By kind of error, in the order of [`FailureKind::ALL`](crate::record::FailureKind::ALL).
     pub errors: [u64; 9],
+    /// Attempts that were followed by another one in the same slot.
+    pub retried: u64,
 }
 
 impl Counts {
-    /// Counts probes with the same verdict.
-    pub fn add(&mut self, verdict: Verdict, probes: u64) {
+    /// Counts attempts with the same verdict.
+    pub fn add(&mut self, verdict: Verdict, attempts: u64) {
         let class = verdict.status.map(|status| match status {
             100..600 => usize::from(status / 100) - 1,
             _ => 5,
         });
+        let outcome = if verdict.is_retried {
+            Some(&mut self.retried)
+        } else {
+            self.outcomes.get_mut(usize::from(verdict.outcome.code()))
+        };
         let slots = [
-            self.outcomes.get_mut(usize::from(verdict.outcome.code())),
+            outcome,
             class.and_then(|class| self.status_classes.get_mut(class)),
             verdict.error.and_then(|kind| self.errors.get_mut(usize::from(kind.code()))),
         ];
-        slots.into_iter().flatten().for_each(|count| *count += probes);
+        slots.into_iter().flatten().for_each(|count| *count += attempts);
     }
 
     /// Adds the counts of another one.
@@ -47,10 +58,22 @@ impl Counts {
         self.slots().zip(other.values()).for_each(|(count, more)| *count = count.saturating_add(more));
     }
 
-    /// All probes.
+    /// All that is counted: every attempt, and every slot that was missed.
+    #[must_use]
+    pub fn all(&self) -> u64 {
+        sum(&self.outcomes).saturating_add(self.retried)
+    }
+
+    /// The requests that were made, each attempt being one.
     #[must_use]
     pub fn probes(&self) -> u64 {
-        sum(&self.outcomes)
+        self.all().saturating_sub(self.of(Outcome::Missed))
+    }
+
+    /// The slots with this verdict.
+    #[must_use]
+    pub fn of(&self, outcome: Outcome) -> u64 {
+        self.outcomes.get(usize::from(outcome.code())).copied().unwrap_or_default()
     }
 
     /// The probes that got a response of any status.
@@ -60,11 +83,11 @@ impl Counts {
     }
 
     fn slots(&mut self) -> impl Iterator<Item = &mut u64> {
-        self.outcomes.iter_mut().chain(&mut self.status_classes).chain(&mut self.errors)
+        self.outcomes.iter_mut().chain(&mut self.status_classes).chain(&mut self.errors).chain([&mut self.retried])
     }
 
     fn values(&self) -> impl Iterator<Item = u64> {
-        self.outcomes.into_iter().chain(self.status_classes).chain(self.errors)
+        self.outcomes.into_iter().chain(self.status_classes).chain(self.errors).chain([self.retried])
     }
 }
 
@@ -148,7 +171,7 @@ impl Summary {
     #[must_use]
     pub fn encode(&self, start: Micros) -> EncodedSummary {
         let (first, last) = self.range.unwrap_or((start, start));
-        let mut summary = vec![1];
+        let mut summary = vec![NEWEST];
         for instant in [first, last] {
             put(&mut summary, instant.0.saturating_sub(start.0).max(0).unsigned_abs());
         }
@@ -189,11 +212,12 @@ pub fn read_summary(
     summary: &[u8],
     response_times: Option<&mut Histogram>,
 ) -> Result<(Counts, (Micros, Micros)), FormatError> {
-    let mut reader = Reader::new(SUMMARY, summary)?;
+    let (version, mut reader) = Reader::versioned(SUMMARY, NEWEST, summary)?;
     let mut instant = || reader.take_as().map(|offset: i64| Micros(start.0.saturating_add(offset)));
     let range = (instant()?, instant()?);
     let mut counts = Counts::default();
-    for count in counts.slots() {
+    let known = counts.slots().count() - usize::from(version < 2);
+    for count in counts.slots().take(known) {
         *count = reader.take()?;
     }
     if let Some(histogram) = response_times {

@@ -33,8 +33,13 @@ pub(super) struct Reader<'bytes> {
 impl<'bytes> Reader<'bytes> {
     /// Reads bytes that begin with the version byte 1.
     pub(super) fn new(form: &'static str, bytes: &'bytes [u8]) -> Result<Self, FormatError> {
+        Self::versioned(form, 1, bytes).map(|(_, reader)| reader)
+    }
+
+    /// Reads bytes that begin with the byte of a version up to the newest.
+    pub(super) fn versioned(form: &'static str, newest: u8, bytes: &'bytes [u8]) -> Result<(u8, Self), FormatError> {
         match bytes.split_first() {
-            Some((1, bytes)) => Ok(Self { form, bytes }),
+            Some((&version, bytes)) if (1..=newest).contains(&version) => Ok((version, Self { form, bytes })),
             Some((&version, _)) => Err(FormatError::UnknownVersion { form, version }),
             None => Err(FormatError::Damaged { form, reason: "it is empty" }),
         }

@@ -50,7 +50,7 @@ fn add(summary: &mut Summary, span: Span, part: &Row) -> Result<(), DatabaseErro
 fn finish(columns: &mut Columns, target: i32, starts_at: Micros, by_location: &mut BTreeMap<i16, Summary>) {
     for (location, summary) in std::mem::take(by_location) {
         let encoded = summary.encode(starts_at);
-        columns.push(target, location, summary.counts.probes(), [encoded.summary, encoded.phases]);
+        columns.push(target, location, summary.counts.all(), [encoded.summary, encoded.phases]);
     }
 }
 

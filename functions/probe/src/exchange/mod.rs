@@ -6,6 +6,10 @@
 //! time, less well under a millisecond. Only what came to its end is counted: what a hop was doing when it failed is the
 //! difference.
 //!
+//! What stock hooks cannot tell: when the request had been written, and when the very first byte came. `first_byte` begins
+//! with the connection and ends with the whole head. With several addresses, `connect` is the time until one of them
+//! answered (RFC 8305, as the client does it).
+//!
 //! `clock` is told by the hooks of a stock HTTP client when what happens, `egress` says what may be connected to.
 
 mod clock;

@@ -106,7 +106,7 @@ async fn read_snapshot(client: &Client, query: &HistoryQuery<'_>) -> Result<Hist
     }
     let mut urls: BTreeMap<String, Tally> = BTreeMap::new();
     // Of a chunk that is cut by the window there may be nothing left.
-    for (target, tally) in tallies.into_iter().filter(|(_, tally)| tally.counts.probes() > 0) {
+    for (target, tally) in tallies.into_iter().filter(|(_, tally)| tally.counts.all() > 0) {
         if let Some(url) = targets.urls.get(&target) {
             match urls.get_mut(url) {
                 Some(other) => other.merge(tally),

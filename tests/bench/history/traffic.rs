@@ -101,6 +101,7 @@ impl Traffic {
             monitor: None,
             outcome: Some(if error.is_some() { Outcome::Down } else { Outcome::Up }),
             error: error.map(|(kind, message)| Failure { kind, message: message.to_owned() }),
+            reason: None,
             phases: (!is_timeout).then(|| {
                 let (dns, connect) = (part(0.05 + 0.02 * rng.f64()), part(0.15 + 0.02 * rng.f64()));
                 let (tls, first_byte) = (part(0.25 + 0.03 * rng.f64()), part(0.35 + 0.03 * rng.f64()));
@@ -110,6 +111,8 @@ impl Traffic {
             body_cut: false,
             certificate_expires_at: Some(instant(1_830_000_000_000_000)),
             attempt: 1,
+            retried: false,
+            prober: None,
             id: Some(Uuid::from_u64_pair(rng.u64(..), rng.u64(..))),
         }
     }

@@ -1,10 +1,12 @@
-//! `cargo bench`: what history costs to write and to read, beside the Python CLI's one table, in one run on one server.
+//! `cargo bench --bench history`: what history costs to write and to read, beside the Python CLI's one table, in one run
+//! on one server.
 //!
 //! Starts a Postgres of its own and prints one table of figures and ratios. Ratios count: absolute times are those of
-//! the machine. `cargo bench -- --help` says more.
+//! the machine. `--help` behind a `--` says more.
 
 mod ingest;
 mod reads;
+#[path = "../report.rs"]
 mod report;
 mod seed;
 mod store;
@@ -20,7 +22,7 @@ use crate::report::Report;
 
 /// Compares the store with the table of the Python CLI `wm`, side by side.
 #[derive(Parser)]
-#[command(name = "cargo bench --", bin_name = "cargo bench --")]
+#[command(name = "cargo bench --bench history --", bin_name = "cargo bench --bench history --")]
 struct Arguments {
     /// Probes in the store whose reads are compared, in millions.
     #[arg(long, default_value_t = 10)]
@@ -78,4 +80,13 @@ async fn main() -> Result<()> {
     }
     println!("{report}");
     Ok(())
+}
+
+impl Report {
+    /// How much faster one time is than another, both in seconds.
+    pub(crate) fn speedup(&mut self, what: &str, seed: f64, ours: f64, bar: &str) {
+        let ratio = seed / ours;
+        let digits = if ratio < 10.0 { 1 } else { 0 };
+        self.row(what, format!("{ratio:.digits$} ×"), &format!("{:.1} → {:.1} ms", seed * 1e3, ours * 1e3), bar);
+    }
 }

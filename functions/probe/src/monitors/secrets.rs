@@ -1,0 +1,193 @@
+//! `${…}` in a monitors file: what stands in the environment, in Secrets Manager or in the Parameter Store, so that it
+//! need not stand in the file. What a reference led to is shown nowhere: not in `Debug`, an error or a record.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use url::form_urlencoded;
+
+/// Variables that are the credentials of the function's own role: a target is not to have them.
+const CREDENTIALS: [&str; 4] =
+    ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
+
+/// What a mask leaves readable: to hide each "1" would hide everything, and a secret is longer.
+const MIN_MASKED_BYTES: usize = 4;
+
+/// A value that `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden<T>(pub T);
+
+impl<T> fmt::Debug for Hidden<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("(hidden)")
+    }
+}
+
+/// What references lead to, by what stands between their braces; or why one leads nowhere.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets {
+    values: BTreeMap<String, Hidden<Result<String, String>>>,
+}
+
+/// A piece of a text.
+enum Piece<'text> {
+    Plain(&'text str),
+    Reference(&'text str),
+}
+
+/// Takes a text apart. `$${` is a plain `${`.
+fn pieces(text: &str) -> Result<Vec<Piece<'_>>, String> {
+    let (mut pieces, mut rest) = (Vec::new(), text);
+    while let Some(at) = rest.find("${") {
+        let (before, reference) = rest.split_at(at);
+        let reference = reference.get(2..).unwrap_or_default();
+        if let Some(before) = before.strip_suffix('$') {
+            pieces.extend([Piece::Plain(before), Piece::Plain("${")]);
+            rest = reference;
+            continue;
+        }
+        let Some((name, after)) = reference.split_once('}') else {
+            return Err("a reference is not closed: expected ${NAME}, or $${ for a plain ${".to_owned());
+        };
+        pieces.extend([Piece::Plain(before), Piece::Reference(name)]);
+        rest = after;
+    }
+    pieces.push(Piece::Plain(rest));
+    Ok(pieces)
+}
+
+/// Whether a reference leads out of the function, to be fetched.
+fn is_outside(reference: &str) -> bool {
+    reference.starts_with("secretsmanager:") || reference.starts_with("ssm:")
+}
+
+/// The references in a text that lead out of the function.
+pub(crate) fn outside(text: &str) -> BTreeSet<String> {
+    all(text).into_iter().filter(|reference| is_outside(reference)).collect()
+}
+
+/// Whatever looks like a reference, for a whole file: a stray `${` in a comment is no mistake there.
+fn all(text: &str) -> BTreeSet<String> {
+    let references = text.split("${").skip(1).filter_map(|after| after.split_once('}'));
+    references.map(|(name, _)| name.to_owned()).collect()
+}
+
+impl Secrets {
+    /// What the references in a text lead to in the environment.
+    #[must_use]
+    pub fn from_env(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Self {
+        let inside = all(text).into_iter().filter(|reference| !is_outside(reference));
+        let values = inside.map(|name| {
+            let value = if CREDENTIALS.contains(&name.as_str()) {
+                Err(format!("${{{name}}} is a credential of this function, which no target may have"))
+            } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') || name.is_empty() {
+                Err(format!(
+                    "${{{name}}} is no reference: expected ${{NAME}} for a variable, ${{secretsmanager:NAME}}, \
+                     ${{secretsmanager:NAME#KEY}} or ${{ssm:NAME}}"
+                ))
+            } else {
+                lookup(&name).ok_or_else(|| format!("${{{name}}} leads nowhere: there is no variable {name}"))
+            };
+            (name, Hidden(value))
+        });
+        Self { values: values.collect() }
+    }
+
+    /// Adds what was fetched from outside, or why it could not be.
+    pub(crate) fn insert(&mut self, reference: &str, value: Result<String, String>) {
+        self.values.insert(reference.to_owned(), Hidden(value));
+    }
+
+    /// The text with what its references lead to.
+    ///
+    /// # Errors
+    /// A reference leads nowhere; says which, and why.
+    pub(super) fn expand(&self, text: &str) -> Result<String, String> {
+        let mut expanded = String::new();
+        for piece in pieces(text)? {
+            match piece {
+                Piece::Plain(text) => expanded.push_str(text),
+                Piece::Reference(name) => match self.values.get(name) {
+                    Some(Hidden(Ok(value))) => expanded.push_str(value),
+                    Some(Hidden(Err(error))) => return Err(error.clone()),
+                    None => return Err(format!("${{{name}}} leads nowhere here: references are for files")),
+                },
+            }
+        }
+        Ok(expanded)
+    }
+
+    /// The text with the references again in the place of what they lead to, as it is or as it stands in a URL: a target
+    /// may send back what it was sent.
+    #[must_use]
+    pub fn mask<'text>(&self, text: &'text str) -> Cow<'text, str> {
+        let mut masked = Cow::Borrowed(text);
+        for (name, Hidden(value)) in &self.values {
+            let Ok(value) = value else { continue };
+            let encoded: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+            let spaced = encoded.replace('+', "%20");
+            for form in [value, &encoded, &spaced] {
+                if form.len() >= MIN_MASKED_BYTES && masked.contains(form) {
+                    masked = masked.replace(form, &format!("${{{name}}}")).into();
+                }
+            }
+        }
+        masked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(text: &str) -> Secrets {
+        Secrets::from_env(text, &|name| match name {
+            "TOKEN" => Some("s3cret/value".to_owned()),
+            "AWS_SECRET_ACCESS_KEY" => Some("the role's own".to_owned()),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_reference_becomes_what_it_leads_to_and_two_dollars_a_plain_one() {
+        for (text, expected) in [
+            ("Bearer ${TOKEN}", "Bearer s3cret/value"),
+            ("${TOKEN}${TOKEN}", "s3cret/values3cret/value"),
+            ("$${TOKEN}", "${TOKEN}"),
+            ("price: $5 {TOKEN}", "price: $5 {TOKEN}"),
+        ] {
+            assert_eq!(secrets(text).expand(text).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_reference_that_leads_nowhere_says_why() {
+        for (text, words) in [
+            ("${MISSING}", "there is no variable MISSING"),
+            ("${TOKEN", "not closed"),
+            ("${}", "is no reference"),
+            ("${vault:x}", "is no reference"),
+            ("${AWS_SECRET_ACCESS_KEY}", "a credential of this function"),
+        ] {
+            let error = secrets(text).expand(text).unwrap_err();
+            assert!(error.contains(words) && !error.contains("own"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_reference_led_to_is_not_to_be_seen() {
+        let secrets = secrets("${TOKEN}");
+        assert!(!format!("{secrets:?}").contains("s3cret"));
+        let told = "the header echo is \"s3cret/value\", from https://a.test/s3cret%2Fvalue";
+        assert_eq!(secrets.mask(told), "the header echo is \"${TOKEN}\", from https://a.test/${TOKEN}");
+    }
+
+    #[test]
+    fn what_is_outside_is_found_in_the_text() {
+        let text = "a: ${ssm:/one} ${TOKEN}\nb: ${secretsmanager:two#key} ${ssm:/one}";
+        assert_eq!(Vec::from_iter(outside(text)), ["secretsmanager:two#key", "ssm:/one"]);
+    }
+}

@@ -1,0 +1,128 @@
+//! Where the monitors come from: `WM_URL`, the file of `WM_MONITORS_FILE`, or the one that is shipped with the function.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use shared::env::Env;
+
+use super::{
+    Defaults, Monitors,
+    secrets::{Secrets, outside},
+};
+
+/// The file that is shipped: SAM takes nothing of a Rust function but its program, so that it is in there.
+const SHIPPED: &str = include_str!("../../monitors.yaml");
+/// Its name, and under it the copy beside the program that cargo-lambda ships (`include` in `Cargo.toml`).
+const SHIPPED_NAME: &str = "monitors.yaml";
+
+/// What monitors are read from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// `WM_URL`: each is a one-entry file.
+    Urls(Vec<String>),
+    /// A file.
+    File(MonitorsFile),
+}
+
+/// A file and what its references lead to in the environment.
+#[derive(Debug, Clone)]
+pub struct MonitorsFile {
+    /// What it is called in messages.
+    pub name: String,
+    text: String,
+    environment: Secrets,
+}
+
+impl Source {
+    /// Finds the source, and notes what is wrong with it in `env`. What only an extension can resolve is taken to be good.
+    pub(crate) fn from_env(env: &mut Env<'_>, lookup: &dyn Fn(&str) -> Option<String>, defaults: &Defaults) -> Self {
+        let urls = env.optional("WM_URL").map(|list| {
+            list.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+        });
+        let source = match (urls, env.optional("WM_MONITORS_FILE")) {
+            (Some(urls), None) => Self::Urls(urls),
+            (None, Some(path)) => match fs::read_to_string(&path) {
+                Ok(text) => Self::File(MonitorsFile::new(path, text, lookup)),
+                Err(error) => {
+                    env.mistake(format!("WM_MONITORS_FILE is {path:?}: {error}"));
+                    return Self::Urls(Vec::new());
+                }
+            },
+            (None, None) => Self::File(MonitorsFile::shipped(env.optional("LAMBDA_TASK_ROOT").as_deref(), lookup)),
+            (Some(urls), Some(_)) => {
+                env.mistake("WM_URL and WM_MONITORS_FILE are both set: expected one of them".to_owned());
+                Self::Urls(urls)
+            }
+        };
+        let checked = match &source {
+            Self::Urls(_) => source.read(defaults, |_| Err(String::new())),
+            Self::File(_) => source.read(defaults, |_| Ok("resolved".to_owned())),
+        };
+        checked.err().into_iter().flatten().for_each(|mistake| env.mistake(mistake));
+        source
+    }
+
+    /// The references that only the extension for parameters and secrets can resolve.
+    #[must_use]
+    pub fn outside(&self) -> BTreeSet<String> {
+        match self {
+            Self::Urls(_) => BTreeSet::new(),
+            Self::File(file) => file.outside(),
+        }
+    }
+
+    /// Reads the monitors, with what `resolve` finds for each reference of [`Source::outside`].
+    ///
+    /// # Errors
+    /// All that is wrong, a line each, with its place.
+    pub fn read(
+        &self,
+        defaults: &Defaults,
+        resolve: impl Fn(&str) -> Result<String, String>,
+    ) -> Result<Monitors, Vec<String>> {
+        match self {
+            Self::Urls(urls) => Monitors::of_urls(urls, defaults)
+                .map_err(|mistakes| mistakes.iter().map(|mistake| format!("WM_URL: {mistake}")).collect()),
+            Self::File(file) => file.read(defaults, resolve),
+        }
+    }
+}
+
+impl MonitorsFile {
+    /// A file by its name and text.
+    #[must_use]
+    pub fn new(name: String, text: String, lookup: &dyn Fn(&str) -> Option<String>) -> Self {
+        let environment = Secrets::from_env(&text, lookup);
+        Self { name, text, environment }
+    }
+
+    /// The one beside the program, or else in it.
+    fn shipped(task_root: Option<&str>, lookup: &dyn Fn(&str) -> Option<String>) -> Self {
+        let beside = task_root.and_then(|root| fs::read_to_string(Path::new(root).join(SHIPPED_NAME)).ok());
+        Self::new(SHIPPED_NAME.to_owned(), beside.unwrap_or_else(|| SHIPPED.to_owned()), lookup)
+    }
+
+    /// The references that only the extension for parameters and secrets can resolve.
+    #[must_use]
+    pub fn outside(&self) -> BTreeSet<String> {
+        outside(&self.text)
+    }
+
+    /// Reads the monitors, as [`Source::read`] does.
+    ///
+    /// # Errors
+    /// All that is wrong, a line each, with its place.
+    pub fn read(
+        &self,
+        defaults: &Defaults,
+        resolve: impl Fn(&str) -> Result<String, String>,
+    ) -> Result<Monitors, Vec<String>> {
+        let mut secrets = self.environment.clone();
+        for reference in self.outside() {
+            let value = resolve(&reference);
+            secrets.insert(&reference, value);
+        }
+        let name = &self.name;
+        Monitors::read(&self.text, defaults, secrets)
+            .map_err(|mistakes| mistakes.iter().map(|mistake| format!("{name}:{mistake}")).collect())
+    }
+}

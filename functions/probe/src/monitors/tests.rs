@@ -1,0 +1,312 @@
+//! Files: what is read from a good one, and what is said of a bad one.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use jsonschema::Validator;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{
+    expect::{ExpectBody, Selects},
+    *,
+};
+
+pub(super) fn defaults() -> Defaults {
+    Defaults {
+        timeout: Duration::from_secs(10),
+        connect_timeout: Duration::from_secs(5),
+        tick: Duration::from_secs(60),
+    }
+}
+
+fn read(text: &str) -> Result<Monitors, Vec<Mistake>> {
+    let secrets = Secrets::from_env(text, &|name| (name == "TOKEN").then(|| "s3cret".to_owned()));
+    Monitors::read(text, &defaults(), secrets)
+}
+
+/// A file with every key.
+const FULL: &str = r#"
+defaults:
+  timeout: 2s
+  headers: {user-agent: us, accept: text/html}
+  tags: [all]
+monitors:
+  - id: shop
+    url: https://shop.test/health?key=${TOKEN}
+    method: POST
+    headers:
+      accept: application/json
+      authorization: Bearer ${TOKEN}
+    body: '{"ping": "${TOKEN}"}'
+    timeout: 800ms
+    connect_timeout: 1s
+    interval: 5m
+    redirects: {max: 0}
+    retries: 2
+    expect:
+      status: [200, 300-399]
+      headers:
+        content-type: application/json
+        server: {contains: nginx}
+        x-version: {matches: '^v\d+$'}
+        x-debug: {exists: false}
+      body:
+        contains: [ok, fine]
+        matches: 'o.'
+        json:
+          - {path: $.status, equals: ok}
+          - {path: "$.items[?@.id > 1]", exists: true}
+      certificate_days: 14
+    degraded_after: 500ms
+    locations: [eu-west-1]
+    tags: [shop, checkout]
+  - {id: plain, url: "http://plain.test"}
+  - {id: off, url: "http://off.test", enabled: false}
+"#;
+
+#[test]
+fn every_key_of_a_monitor_is_read_and_the_defaults_are_those_of_the_file() {
+    let monitors = read(FULL).unwrap();
+
+    assert_eq!(monitors.disabled, ["off"]);
+    let [shop, plain] = monitors.enabled.as_slice() else { panic!("{monitors:?}") };
+    assert_eq!((shop.id.as_deref(), shop.name()), (Some("shop"), "shop"));
+    assert_eq!(shop.url, "https://shop.test/health?key=${TOKEN}");
+    assert_eq!(shop.target.0.as_str(), "https://shop.test/health?key=s3cret");
+    let settings = &shop.settings;
+    assert_eq!(settings.method, Method::POST);
+    let header = |name: &str| settings.headers[name].to_str().unwrap();
+    assert_eq!(["user-agent", "accept", "authorization"].map(header), ["us", "application/json", "Bearer s3cret"]);
+    assert_eq!(settings.body, Some(Hidden("{\"ping\": \"s3cret\"}".to_owned())));
+    let times = [settings.timeout, settings.connect_timeout, settings.interval, settings.degraded_after.unwrap()];
+    assert_eq!(times.map(|time| time.as_millis()), [800, 1_000, 300_000, 500]);
+    assert_eq!((settings.max_redirects, settings.retries), (0, 2));
+    assert_eq!(settings.expect.status, [200..=200, 300..=399]);
+    assert_eq!((settings.expect.headers.len(), settings.expect.body.len()), (4, 5));
+    assert!(matches!(
+        &settings.expect.body[3],
+        ExpectBody::Json { path, selects: Selects::Only(value), .. } if path == "$.status" && *value == json!("ok")
+    ));
+    assert_eq!(settings.expect.certificate_days, Some(14));
+    assert_eq!((settings.locations.as_slice(), settings.tags.len()), (["eu-west-1".to_owned()].as_slice(), 2));
+
+    let settings = &plain.settings;
+    assert_eq!(
+        (settings.method.clone(), settings.timeout.as_secs(), settings.interval.as_secs()),
+        (Method::GET, 2, 60)
+    );
+    assert_eq!(
+        (settings.max_redirects, settings.retries, settings.tags.as_slice()),
+        (10, 0, ["all".to_owned()].as_slice())
+    );
+    assert_eq!(settings.headers["accept"], "text/html");
+    assert_eq!(settings.expect.status, [100..=399]);
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let monitors = read(FULL).unwrap();
+
+    assert!(!format!("{monitors:?}").contains("s3cret"), "{monitors:?}");
+    assert_eq!(monitors.mask("sent s3cret"), "sent ${TOKEN}");
+}
+
+#[test]
+fn json_is_yaml_and_anchors_save_words() {
+    assert_eq!(read(r#"{"monitors": [{"id": "a", "url": "https://a.test"}]}"#).unwrap().enabled.len(), 1);
+    let text = "monitors:\n- {id: a, url: 'https://a.test', expect: &e {status: 204}}\n- {id: b, url: 'https://b.test', expect: *e}";
+    assert_eq!(read(text).unwrap().enabled[1].settings.expect.status, [204..=204]);
+    assert!(read("monitors: []").unwrap().enabled.is_empty());
+}
+
+#[test]
+fn the_file_in_the_readme_is_a_good_one() {
+    let readme = include_str!("../../../../README.md");
+    let (_, after) = readme.split_once("```yaml\n").unwrap();
+    let (file, _) = after.split_once("```").unwrap();
+    let secrets = Secrets::from_env(file, &|_| Some("value".to_owned()));
+
+    let monitors = Monitors::read(file, &defaults(), secrets).unwrap();
+    assert_eq!(monitors.enabled.len(), 2);
+    assert!(accepts(&schema().1, file));
+}
+
+/// Bad files: each mistake with its place.
+pub(super) const BAD: [(&str, &[&str]); 37] = [
+    ("", &["1:1: there are 0 documents"]),
+    ("a: [", &["this is not YAML"]),
+    ("- a", &["1:1: a monitors file is a list: expected keys"]),
+    ("monitors: {}", &["1:11: monitors is a mapping: expected a list"]),
+    (
+        "monitor: []",
+        &[
+            "1:1: monitors is missing",
+            "1:1: \"monitor\" is not a key of a monitors file: expected one of defaults, monitors",
+        ],
+    ),
+    ("monitors: [1]", &["1:12: a monitor is 1"]),
+    ("monitors:\n- {}", &["2:3: id is missing", "2:3: url is missing"]),
+    ("monitors:\n- {id: 1, url: 'http://a.test'}", &["2:8: this is 1: expected text, in quotes"]),
+    ("monitors:\n- {id: '', url: 'http://a.test'}", &["2:8: \"\" is no name"]),
+    ("monitors:\n- {id: a, url: a.test}", &["2:16: \"a.test\" is not a URL"]),
+    (
+        "monitors:\n- {id: a, url: 'https://me:secret@a.test'}",
+        &["2:16: a URL of a.test cannot be probed with credentials"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test'}\n- {id: b, url: 'http://b.test'}\n- {id: a, url: 'http://c.test'}",
+        &["4:8: \"a\" is the id of a monitor on line 2"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', metod: GET}",
+        &[
+            "2:33: \"metod\" is not a key of a monitor: expected one of id, url, method, headers, body, timeout, connect_timeout, interval, redirects, retries, expect, degraded_after, locations, tags, enabled",
+        ],
+    ),
+    ("monitors:\n- {id: a, url: 'http://a.test', method: get}", &["2:41: this is \"get\": expected GET, HEAD"]),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', timeout: 10}",
+        &["2:42: this is 10: expected a duration with its unit from 1ms to 800s"],
+    ),
+    ("monitors:\n- {id: a, url: 'http://a.test', timeout: 0s}", &["2:42: this is \"0s\": expected a duration"]),
+    ("monitors:\n- {id: a, url: 'http://a.test', timeout: 2h}", &["expected a duration with its unit from 1ms"]),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', interval: 90s}",
+        &["2:43: \"90s\" is neither a multiple of the schedule's 1m (WM_PROBE_TICK)"],
+    ),
+    ("monitors:\n- {id: a, url: 'http://a.test', interval: 7s}", &["goes into it without remainder"]),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', headers: {accept: a, 'a b': c}}",
+        &["2:54: \"a b\" is no name of a header"],
+    ),
+    ("monitors:\n- {id: a, url: 'http://a.test', headers: {a: \"x\\ny\"}}", &["a header cannot have this value"]),
+    ("monitors:\n- {id: a, url: 'http://a.test', headers: {content-length: '1'}}", &["is set by the client itself"]),
+    ("monitors:\n- {id: a, url: 'http://a.test', headers: [a]}", &["headers is a list: expected names"]),
+    ("monitors:\n- {id: a, url: 'http://a.test', redirects: {}}", &["max is missing"]),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', redirects: {max: 21}}",
+        &["this is 21: expected a number from 0 to 20"],
+    ),
+    ("monitors:\n- {id: a, url: 'http://a.test', retries: -1}", &["expected a number from 0 to 10"]),
+    ("monitors:\n- {id: a, url: 'http://a.test', enabled: maybe}", &["this is \"maybe\": expected true or false"]),
+    ("monitors:\n- {id: a, url: 'http://a.test', expect: {status: 99}}", &["this is 99: expected a status"]),
+    ("monitors:\n- {id: a, url: 'http://a.test', expect: {status: [299-200]}}", &["this is \"299-200\""]),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {body: {matches: '('}}}",
+        &["\"(\" is not a regular expression"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {body: {json: {path: 'a', equals: 1}}}}",
+        &["is not a JSONPath (RFC 9535)"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {body: {json: {path: '$.a'}}}}",
+        &["expected path, and one of equals, exists"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {headers: {a: {contains: b, exists: true}}}}",
+        &["expected text, or one of contains, matches, exists"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {certificate_days: 0}}",
+        &["expected a number from 1 to 3650"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', body: '${MISSING}', headers: {a: '${ALSO}'}}",
+        &["${ALSO} leads nowhere: there is no variable ALSO", "${MISSING} leads nowhere"],
+    ),
+    (
+        "defaults: {timeout: soon, id: x}\nmonitors:\n- {id: a, url: 'http://a.test'}",
+        &["1:21: this is \"soon\"", "1:27: \"id\" is not a key of defaults"],
+    ),
+    ("monitors:\n- {id: a, url: 'http://a.test', url: 'http://b.test'}", &["duplicate"]),
+];
+
+#[test]
+fn every_mistake_is_told_with_its_place_and_what_is_allowed() {
+    for (text, expected) in BAD {
+        let mistakes = read(text).map(|monitors| panic!("{text}\nis good: {monitors:?}")).unwrap_err();
+        let told = mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        for words in expected {
+            assert!(told.contains(words), "{words}\nis not in\n{told}\nof\n{text}");
+        }
+        assert_eq!(mistakes.len(), expected.len(), "{told}\nof\n{text}");
+    }
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_told_in_its_order() {
+    let text = "monitors:\n- {id: a, url: x, retries: many}\n- {id: a, url: 'http://a.test', colour: blue}\n";
+    let lines: Vec<_> = read(text).unwrap_err().iter().map(|mistake| (mistake.line, mistake.column)).collect();
+    assert_eq!(lines, [(2, 16), (2, 28), (3, 8), (3, 33)]);
+}
+
+/// Whether the published schema accepts a text.
+fn accepts(schema: &Validator, text: &str) -> bool {
+    let documents = node::parse(text).unwrap();
+    documents.first().is_some_and(|root| schema.is_valid(&read::value(root).unwrap()))
+}
+
+fn schema() -> (Value, Validator) {
+    let schema: Value = serde_json::from_str(include_str!("../../monitors.schema.json")).unwrap();
+    let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+    (schema, validator)
+}
+
+#[test]
+fn the_published_schema_accepts_what_is_read_and_refuses_what_is_not() {
+    let (_, schema) = schema();
+    let shipped = include_str!("../../monitors.yaml");
+    read(shipped).unwrap();
+    for good in [FULL, shipped, "monitors: []"] {
+        assert!(accepts(&schema, good), "{good}");
+    }
+    // What no schema can say, or what is no document.
+    let beyond = [
+        "not YAML",
+        "duplicate",
+        "0 documents",
+        "on line 2",
+        "credentials",
+        "\"299-200\"",
+        "WM_PROBE_TICK",
+        "without remainder",
+        "with its unit from 1ms",
+        "is not a JSONPath",
+        "is not a regular expression",
+        "${MISSING}",
+    ];
+    for (bad, mistakes) in BAD {
+        let told = mistakes.concat();
+        if !beyond.iter().any(|words| told.contains(words)) {
+            assert!(!accepts(&schema, bad), "{bad}");
+        }
+    }
+}
+
+#[test]
+fn the_published_schema_has_the_keys_that_are_read() {
+    let (schema, _) = schema();
+    let monitor = |more: &str| format!("monitors: [{{id: a, url: 'http://a.test', {more}}}]");
+    let json = "/$defs/expect/properties";
+    for (text, place) in [
+        ("monitors: []\nx: 1".to_owned(), "/properties".to_owned()),
+        ("monitors: []\ndefaults: {x: 1}".to_owned(), "/properties/defaults/properties".to_owned()),
+        (monitor("x: 1"), "/properties/monitors/items/properties".to_owned()),
+        (monitor("redirects: {max: 1, x: 1}"), "/$defs/redirects/properties".to_owned()),
+        (monitor("expect: {x: 1}"), json.to_owned()),
+        (
+            monitor("expect: {headers: {a: {exists: true, x: 1}}}"),
+            format!("{json}/headers/additionalProperties/oneOf/1/properties"),
+        ),
+        (monitor("expect: {body: {x: 1}}"), format!("{json}/body/properties")),
+        (monitor("expect: {body: {json: {path: $, exists: true, x: 1}}}"), "/$defs/json/properties".to_owned()),
+    ] {
+        let mistakes = read(&text).unwrap_err();
+        let (_, known) = mistakes[0].text.split_once("expected one of ").unwrap();
+        let published = schema.pointer(&place).unwrap().as_object().unwrap();
+        let [known, published]: [BTreeSet<_>; 2] =
+            [known.split(", ").collect(), published.keys().map(String::as_str).collect()];
+        assert_eq!(known, published, "{text}");
+    }
+}

@@ -1,0 +1,23 @@
+-- A column more would make every row eight bytes longer.
+comment on column probes.attempt is
+    'From 1 in each slot; negative where another attempt followed, so that the verdict of a slot is its positive one.';
+comment on column probes.error_message is
+    'What the error says, or why a slot was missed; empty where there is neither.';
+
+do $$
+begin
+    -- A slot that was missed is no probe. A table of that name is the Python CLI's own.
+    if exists (select from pg_views where schemaname = current_schema() and viewname = 'url_probes') then
+        create or replace view url_probes as
+        select
+            probes.record_id as id,
+            targets.url,
+            probes.probed_at at time zone 'UTC' as timestamp,
+            probes.http_status_code::integer as http_status_code,
+            probes.response_time_us / 1000.0::double precision as response_time_ms
+        from probes
+        join targets on targets.id = probes.target_id
+        where probes.outcome <> 3;
+    end if;
+end
+$$;

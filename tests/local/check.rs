@@ -1,0 +1,40 @@
+//! `cargo local --check FILE`: what is wrong with a file of monitors.
+
+use std::{fs, path::Path, process::ExitCode};
+
+use anyhow::{Result, anyhow};
+use probe::monitors::{Defaults, source::MonitorsFile};
+use shared::env::{Env, process};
+
+/// Prints what is wrong, a line each, or that nothing is.
+pub(crate) fn run(file: &Path) -> ExitCode {
+    match check(file) {
+        Ok(good) => {
+            println!("{good}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(file: &Path) -> Result<String> {
+    let name = file.display().to_string();
+    let text = fs::read_to_string(file).map_err(|error| anyhow!("{name}: {error}"))?;
+    let mut env = Env::new(&process);
+    let defaults = Defaults::from_env(&mut env);
+    let defaults = env.finish(defaults)?;
+    let file = MonitorsFile::new(name.clone(), text, &process);
+    let monitors =
+        file.read(&defaults, |_| Ok("resolved".to_owned())).map_err(|mistakes| anyhow!("{}", mistakes.join("\n")))?;
+    let mut good = format!("{name} is good: {} monitors", monitors.enabled.len() + monitors.disabled.len());
+    if !monitors.disabled.is_empty() {
+        good += &format!(", of which {} are not enabled", monitors.disabled.len());
+    }
+    for reference in file.outside() {
+        good += &format!("\n  ${{{reference}}} can be resolved in AWS only");
+    }
+    Ok(good)
+}
