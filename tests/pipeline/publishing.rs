@@ -25,7 +25,7 @@ async fn consume(place: &Place, count: usize) -> BTreeMap<String, Record> {
     consume_all(place, count).await.into_iter().map(|record| (record.url.clone(), record)).collect()
 }
 
-/// The first records of the topic.
+/// The first records of the topic, in the order of their requests; partitions have none among them.
 pub(crate) async fn consume_all(place: &Place, count: usize) -> Vec<Record> {
     let consumer: StreamConsumer = place
         .stream
@@ -42,6 +42,7 @@ pub(crate) async fn consume_all(place: &Place, count: usize) -> Vec<Record> {
         assert_eq!(message.key(), Some(record.url.as_bytes()));
         records.push(record);
     }
+    records.sort_by_key(|record| record.timestamp);
     records
 }
 

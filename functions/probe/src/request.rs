@@ -11,6 +11,7 @@ use shared::{
     record::{Failure, Outcome, Prober},
     timestamp,
 };
+use tokio::task::yield_now;
 use twox_hash::XxHash3_64;
 use uuid::Uuid;
 
@@ -74,6 +75,8 @@ impl Requester {
         };
         let exchange = self.exchanger.exchange(&request, limits).await;
         let elapsed = started.elapsed();
+        // What has arrived for others is timed before this is judged.
+        yield_now().await;
         self.in_flight.fetch_sub(1, Relaxed);
         if timeout < settings.timeout && elapsed >= timeout && exchange.result.is_err() {
             let [elapsed, timeout] = [elapsed, settings.timeout].map(|time| time.as_millis());

@@ -13,7 +13,8 @@ use shared::{
     record::{Hop, Outcome},
 };
 use tokio::{
-    sync::Semaphore,
+    sync::{Mutex, Semaphore},
+    task::yield_now,
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 
@@ -30,6 +31,14 @@ use crate::{
 const PUBLISH_RESERVE: Duration = Duration::from_secs(3);
 /// Requests to one host at a time.
 const PER_HOST: usize = 2;
+/// From one start to the next, on average.
+const START_GAP: Duration = Duration::from_micros(250);
+/// How far behind that starts may be and still make up for it: the clock that wakes them has milliseconds.
+const MAX_BURST: Duration = Duration::from_millis(2);
+/// A turn of the runtime in which nobody had anything to do takes no longer than this.
+const QUIET_TURN: Duration = Duration::from_micros(15);
+/// For how long a start is put off where others have something to do all the time.
+const MAX_WAIT_FOR_QUIET: Duration = Duration::from_millis(50);
 /// Before the second attempt; twice as long before each further one.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -67,6 +76,8 @@ struct Invocation<'run> {
     last_request: Instant,
     concurrency: usize,
     permits: Semaphore,
+    /// Held by whoever is about to start, and when the next may.
+    next_start: Mutex<Instant>,
     hosts: HashMap<&'run str, Semaphore>,
 }
 
@@ -100,6 +111,7 @@ pub async fn run(probe: &Probe, tick: Tick, budget: Duration) -> Result<Summary,
         last_request: deadline - PUBLISH_RESERVE.min(budget / 5),
         concurrency: probe.config.concurrency,
         permits: Semaphore::new(probe.config.concurrency),
+        next_start: Mutex::new(started),
         hosts: slots.iter().map(|slot| (host(slot.monitor), Semaphore::new(PER_HOST))).collect(),
     };
     let mut working: FuturesUnordered<_> = slots.iter().map(|slot| invocation.work(slot)).collect();
@@ -200,6 +212,21 @@ impl Summary {
     }
 }
 
+/// Waits until nothing has arrived for anybody, or for long enough.
+async fn quiet() {
+    let started = std::time::Instant::now();
+    let mut before = started;
+    while before.duration_since(started) < MAX_WAIT_FOR_QUIET {
+        // Comes back when the runtime has asked the system for what has arrived, and all of that had its turn.
+        yield_now().await;
+        let now = std::time::Instant::now();
+        if now.duration_since(before) < QUIET_TURN {
+            return;
+        }
+        before = now;
+    }
+}
+
 impl Invocation<'_> {
     /// Waits for the slot's time, makes as many attempts as it takes, and publishes a record of each.
     async fn work(&self, slot: &Slot<'_>) -> Vec<Published> {
@@ -257,12 +284,22 @@ impl Invocation<'_> {
     }
 
     /// First that of the host, so that who waits for it keeps nobody else waiting.
+    ///
+    /// Then one start at a time, with a gap after it, and what has arrived for other requests in between: of two hundred that
+    /// start at once, the last would take the time that we need for the others for that of its target.
     async fn permits(&self, monitor: &Monitor) -> impl Sized {
         let host = match self.hosts.get(host(monitor)) {
             Some(host) => host.acquire().await.ok(),
             None => None,
         };
-        (host, self.permits.acquire().await)
+        let permit = self.permits.acquire().await;
+        let mut next_start = self.next_start.lock().await;
+        let earliest = Instant::now().checked_sub(MAX_BURST).unwrap_or(self.now.1);
+        *next_start = earliest.max(*next_start);
+        sleep_until(*next_start).await;
+        *next_start += START_GAP;
+        quiet().await;
+        (host, permit)
     }
 
     async fn miss(&self, slot: &Slot<'_>, reason: String) -> Published {

@@ -207,4 +207,4 @@ fn root_monitors(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

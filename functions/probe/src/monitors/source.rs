@@ -11,8 +11,9 @@ use super::{
 
 /// The file that is shipped: SAM takes nothing of a Rust function but its program, so that it is in there.
 const SHIPPED: &str = include_str!("../../monitors.yaml");
-/// Its name, and under it the copy beside the program that cargo-lambda ships (`include` in `Cargo.toml`).
-const SHIPPED_NAME: &str = "monitors.yaml";
+/// Its name, and under it the copy beside the program that cargo-lambda ships (`include` in `Cargo.toml`), which may have
+/// been changed since the program was built.
+const SHIPPED_NAME: &str = "functions/probe/monitors.yaml";
 
 /// What monitors are read from.
 #[derive(Debug, Clone)]
@@ -124,5 +125,32 @@ impl MonitorsFile {
         let name = &self.name;
         Monitors::read(&self.text, defaults, secrets)
             .map_err(|mistakes| mistakes.iter().map(|mistake| format!("{name}:{mistake}")).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitors::tests::defaults;
+
+    fn ids(task_root: &str) -> Vec<Option<String>> {
+        let lookup = |name: &str| (name == "LAMBDA_TASK_ROOT").then(|| task_root.to_owned());
+        let mut env = Env::new(&lookup);
+        let source = Source::from_env(&mut env, &lookup, &defaults());
+        env.finish(()).unwrap();
+        let monitors = source.read(&defaults(), |_| Err("unused".to_owned())).unwrap();
+        monitors.enabled.into_iter().map(|monitor| monitor.id).collect()
+    }
+
+    #[test]
+    fn the_file_beside_the_program_takes_the_place_of_the_one_in_it() {
+        let root = std::env::temp_dir().join(format!("monitors-{}", std::process::id()));
+        let file = root.join(SHIPPED_NAME);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        assert_eq!(ids(root.to_str().unwrap()), [Some("example".to_owned())]);
+
+        fs::write(&file, "monitors: [{id: mine, url: 'http://a.test'}]").unwrap();
+        assert_eq!(ids(root.to_str().unwrap()), [Some("mine".to_owned())]);
+        fs::remove_dir_all(root).unwrap();
     }
 }

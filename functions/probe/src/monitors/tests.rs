@@ -11,7 +11,7 @@ use super::{
     *,
 };
 
-pub(super) fn defaults() -> Defaults {
+pub(crate) fn defaults() -> Defaults {
     Defaults {
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),
@@ -132,7 +132,7 @@ fn the_file_in_the_readme_is_a_good_one() {
 }
 
 /// Bad files: each mistake with its place.
-pub(super) const BAD: [(&str, &[&str]); 37] = [
+const BAD: [(&str, &[&str]); 37] = [
     ("", &["1:1: there are 0 documents"]),
     ("a: [", &["this is not YAML"]),
     ("- a", &["1:1: a monitors file is a list: expected keys"]),
