@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use lambda_http::{Body, Request, Response, http};
 use local_stack::workspace;
 use serde_json::{Value, json};
+use shared::{Micros, timestamp};
 use stats::{Stats, StatsConfig, handle, query::StatsQuery, response::UrlStats, run};
 
-use crate::support::{Place, free_port, lookup};
+use crate::support::{Place, batch, free_port, hours_ago, lookup, record_at};
 
 /// The hour of the fixtures below.
 fn at(time: &str) -> Timestamp {
@@ -129,6 +130,99 @@ async fn the_envelope_and_its_first_names_are_the_seeds() {
     let expected = "{\"stats\":[{\"url\":\"https://example.com\",\"probes\":1,\
                     \"p50_ms\":592.0,\"p95_ms\":592.0,\"p99_ms\":592.0,";
     assert!(text.starts_with(expected), "{text}");
+}
+
+#[tokio::test]
+async fn an_entry_says_what_its_figures_are_of_and_how_much_they_know() {
+    let place = Place::new("answering_entry").await;
+    let url = "https://a.test";
+    let record = |second: u32, more: Value| {
+        let mut record = json!({
+            "url": url, "timestamp": format!("2026-11-23T12:00:{second:02}Z"), "http_status_code": 200,
+            "response_time_ms": 100 * (second + 1)
+        });
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        record
+    };
+    let timeout = json!({"kind": "timeout", "message": ""});
+    let records = [
+        record(0, json!({})),
+        record(1, json!({"outcome": "degraded"})),
+        record(2, json!({"http_status_code": 503, "retried": true, "error": {"kind": "assertion", "message": ""}})),
+        record(3, json!({"attempt": 2})),
+        record(4, json!({"http_status_code": null, "error": timeout})),
+        record(5, json!({"http_status_code": null, "response_time_ms": null, "outcome": "missed", "reason": "late"})),
+    ];
+    flush::run(&place.flush(), batch(0, &records)).await.unwrap();
+
+    let query = "from=2026-11-23T12:00:00Z&to=2026-11-23T13:00:00Z&percentiles=50,75";
+    let (_, body) = send(&place.stats(), "GET", &format!("/stats?{query}")).await;
+
+    assert_eq!(
+        body["stats"][0],
+        json!({
+            "url": url, "probes": 5, "p50_ms": 250.0, "p95_ms": 385.0, "p99_ms": 397.0,
+            "responses": 4, "failures": 1, "down": 1, "up": 2, "degraded": 1, "missed": 1, "retried": 1,
+            "errors": {"assertion": 1, "timeout": 1}, "statuses": {"2xx": 3, "5xx": 1},
+            "min_ms": 100.0, "mean_ms": 250.0, "max_ms": 400.0, "population": "responses",
+            "percentiles": [
+                // Bin(4, 0.5) is 0 in 6 % of all samples, and 4 as often: there is no interval.
+                {"percentile": 50.0, "ms": 250.0, "low_ms": null, "high_ms": null, "insufficient": true},
+                // Bin(4, 0.75) is 1 or less in 5 %, 0 in less than 1 %.
+                {"percentile": 75.0, "ms": 325.0, "low_ms": 100.0, "high_ms": null, "insufficient": true}
+            ],
+            "window": "custom", "from": "2026-11-23T12:00:00.000000Z", "to": "2026-11-23T13:00:00.000000Z",
+            "exact": true, "max_relative_error": 0.0,
+            "first_probe_at": "2026-11-23T12:00:00.000000Z", "last_probe_at": "2026-11-23T12:00:05.000000Z"
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_large_sample_has_intervals_and_a_small_one_says_that_it_is_small() {
+    let place = Place::new("answering_intervals").await;
+    let of = |url: &str, count: u32| -> Vec<Value> {
+        let at = |n: u32| Micros(hours_ago(30).0 + i64::from(n) * 1_000_000);
+        let record = |n| {
+            let mut record = record_at(url, at(n));
+            record["response_time_ms"] = json!(n + 1);
+            record
+        };
+        (0..count).map(record).collect()
+    };
+    flush::run(&place.flush(), batch(0, &[of("https://large.test", 1_000), of("https://small.test", 10)].concat()))
+        .await
+        .unwrap();
+
+    // From chunks, and from rows and chunks of a window that cuts the hour.
+    let now = timestamp::now();
+    for query in ["window=all&percentiles=99", "window=31d&percentiles=99"] {
+        let stats = ask(&place, query, now).await;
+        let [large, small] = [0, 1].map(|index| stats[index].percentiles[0].clone());
+        // Bin(1000, 0.99): 2.5 % at 983, 97.5 % at 996; ranks from 1 are the milliseconds.
+        assert_eq!((large.ms, large.low_ms, large.high_ms), (Some(990.01), Some(983.0), Some(997.0)));
+        assert!(!large.insufficient && small.insufficient && small.high_ms.is_none(), "{small:?}");
+        assert_eq!(small.ms, Some(9.91));
+    }
+}
+
+#[tokio::test]
+async fn targets_are_filtered_by_monitor() {
+    let place = Place::new("answering_monitors").await;
+    let now = Micros::from(timestamp::now());
+    let mut records =
+        vec![record_at("https://a.test", now), record_at("https://a.test", now), record_at("https://b.test", now)];
+    records[1]["monitor"] = json!("a");
+    flush::run(&place.flush(), batch(0, &records)).await.unwrap();
+    let probes = async |query: &str| -> Vec<(String, i64)> {
+        ask(&place, query, timestamp::now()).await.into_iter().map(|stats| (stats.url, stats.probes)).collect()
+    };
+
+    assert_eq!(probes("monitor=a").await, [("https://a.test".to_owned(), 1)]);
+    assert_eq!(probes("url=https://a.test").await, [("https://a.test".to_owned(), 2)]);
+    assert!(probes("url=https://b.test&monitor=a").await.is_empty());
+    assert!(probes("monitor='; drop table targets; --").await.is_empty());
+    assert_eq!(probes("").await.len(), 2);
 }
 
 #[tokio::test]

@@ -96,7 +96,7 @@ impl Truth {
             );
             let truth = self.client.query(&sql, &[&urls, &from, &to]).await.unwrap();
             for exact_probes in [i64::MAX, -1] {
-                let query = HistoryQuery { urls, from, to, measure, exact_probes };
+                let query = HistoryQuery { urls, monitors: None, from, to, measure, exact_probes };
                 let mut history = read(reader, &query).await.unwrap();
                 let context = format!("{query:?}");
                 assert_eq!(history.window, (from, to));
@@ -254,7 +254,14 @@ async fn readers_see_every_probe_once_while_others_write_and_seal() {
         let mut counts = Vec::new();
         for number in 0..120 {
             let exact_probes = if number % 2 == 0 { i64::MAX } else { -1 };
-            let query = HistoryQuery { urls: None, from: None, to: None, measure: Measure::ResponseTime, exact_probes };
+            let query = HistoryQuery {
+                urls: None,
+                monitors: None,
+                from: None,
+                to: None,
+                measure: Measure::ResponseTime,
+                exact_probes,
+            };
             counts.push(probes(&read(&client, &query).await.unwrap()));
         }
         counts
@@ -292,7 +299,14 @@ async fn targets_beyond_one_block_are_read_and_sealed_as_well() {
 
     assert!(place.count("select count(distinct target_id >> 12) from chunks").await >= 3);
     for exact_probes in [i64::MAX, -1] {
-        let query = HistoryQuery { urls: None, from: None, to: None, measure: Measure::ResponseTime, exact_probes };
+        let query = HistoryQuery {
+            urls: None,
+            monitors: None,
+            from: None,
+            to: None,
+            measure: Measure::ResponseTime,
+            exact_probes,
+        };
         let history = read(&client, &query).await.unwrap();
         assert_eq!((history.urls.len(), probes(&history)), (9_000, 9_000));
     }

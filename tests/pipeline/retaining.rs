@@ -38,7 +38,8 @@ async fn seal_all(client: &mut Client) {
 
 /// Probes, and the window that they are of.
 async fn count(client: &Client, from: Option<Micros>, to: Option<Micros>) -> (u64, Option<Micros>) {
-    let query = HistoryQuery { urls: None, from, to, measure: Measure::ResponseTime, exact_probes: i64::MAX };
+    let query =
+        HistoryQuery { urls: None, monitors: None, from, to, measure: Measure::ResponseTime, exact_probes: i64::MAX };
     let history = read(client, &query).await.unwrap();
     (history.urls.values().map(|tally| tally.counts.probes()).sum(), history.window.0)
 }

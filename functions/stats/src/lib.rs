@@ -1,8 +1,9 @@
 //! stats: an HTTP request in, response-time percentiles per URL out.
 //!
-//! In the order of the data: [`query`] reads the query string, [`history`] reads Postgres, [`response`] makes the
-//! answer, and is the one place where an error becomes a status.
+//! In the order of the data: [`query`] reads the query string, [`history`] reads Postgres, [`estimate`] says what
+//! percentiles are worth, [`response`] makes the answer, and is the one place where an error becomes a status.
 
+pub mod estimate;
 pub mod history;
 pub mod query;
 pub mod response;
@@ -81,11 +82,10 @@ pub async fn run(stats: &Stats, query: &StatsQuery, now: Timestamp) -> Result<St
 }
 
 async fn attempt(lease: &mut Lease<'_, ()>, query: &StatsQuery, now: Timestamp) -> Result<StatsReport, DatabaseError> {
-    let urls = (!query.urls.is_empty()).then_some(query.urls.as_slice());
-    // A window reaches back at most a hundred years, so its start always exists.
-    let from = query.window.as_ref().and_then(|window| now.checked_sub(window.length).ok()).map(Micros::from);
-    let to = query.window.as_ref().map(|_| Micros::from(now));
-    let asked = HistoryQuery { urls, from, to, measure: Measure::ResponseTime, exact_probes: EXACT_PROBES };
+    let [urls, monitors] = [&query.urls, &query.monitors].map(|names| (!names.is_empty()).then_some(names.as_slice()));
+    let (from, to) = query.window.ends(now);
+    let [from, to] = [from, to].map(|end| end.map(Micros::from));
+    let asked = HistoryQuery { urls, monitors, from, to, measure: Measure::ResponseTime, exact_probes: EXACT_PROBES };
     let history = history::read(&lease.session().await?.client, &asked).await?;
     Ok(StatsReport::new(history, query))
 }

@@ -1,5 +1,7 @@
 //! The answer as JSON, and the one place where an error becomes an HTTP status.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use lambda_http::{
     Body, Request, Response,
@@ -7,12 +9,29 @@ use lambda_http::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::{Micros, database::DatabaseError, record::Outcome, timestamp};
+use shared::{
+    Micros,
+    database::DatabaseError,
+    record::{FailureKind, Outcome},
+    timestamp,
+};
 
 use crate::{
+    estimate::{Percentile, estimate, millis},
     history::History,
     query::{BadParameter, StatsQuery},
 };
+
+/// Classes of statuses, in the order in which they are counted.
+const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
+
+/// What percentiles are over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Population {
+    /// Requests that got a response, of any status.
+    Responses,
+}
 
 /// The answer of `GET /stats`. The envelope and the first five names are those of the Python CLI `wm`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,8 +59,28 @@ pub struct UrlStats {
     pub failures: i64,
     /// Slots with the verdict down: failures, and responses that were not as expected, at the last attempt.
     pub down: i64,
+    /// Slots with the verdict up.
+    pub up: i64,
+    /// Slots with the verdict degraded: as expected, but slow.
+    pub degraded: i64,
     /// Slots in which no request was made that could tell anything; they are not among the probes.
     pub missed: i64,
+    /// Attempts that failed and were made again in the same slot.
+    pub retried: i64,
+    /// Probes by the kind of their error; kinds that did not occur are left out.
+    pub errors: BTreeMap<String, i64>,
+    /// Responses by the class of their status, `1xx` to `5xx` and `other`; classes that did not occur are left out.
+    pub statuses: BTreeMap<String, i64>,
+    /// The fastest response.
+    pub min_ms: Option<f64>,
+    /// The mean over the responses.
+    pub mean_ms: Option<f64>,
+    /// The slowest response.
+    pub max_ms: Option<f64>,
+    /// What the percentiles are over: `responses`, requests that got one, of any status.
+    pub population: Population,
+    /// The percentiles that were asked for, and how much is known of each.
+    pub percentiles: Vec<Percentile>,
     /// The window as asked for, or `all`.
     pub window: String,
     /// Where what is counted begins, inclusive: with the window, or later where older history was dropped; null where
@@ -68,12 +107,13 @@ impl StatsReport {
     #[must_use]
     pub fn new(history: History, query: &StatsQuery) -> Self {
         let (from, to) = history.window;
-        let window = query.window.as_ref().map_or("all", |window| &window.name);
         let stats = history.urls.into_iter().map(|(url, mut tally)| {
-            let percentiles =
-                tally.quantiles([0.5, 0.95, 0.99]).map(|micros| micros.map(|micros| micros.round() / 1_000.0));
-            let [p50_ms, p95_ms, p99_ms] = percentiles.map_or([None; 3], |millis| millis.map(Some));
-            let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+            let always = [50.0, 95.0, 99.0];
+            let wanted: Vec<f64> = always.into_iter().chain(query.percentiles.iter().copied()).collect();
+            let (mut percentiles, extremes) = estimate(&mut tally, &wanted);
+            let asked = percentiles.split_off(always.len().min(percentiles.len()));
+            let mut always = percentiles.into_iter().map(|percentile| percentile.ms);
+            let [p50_ms, p95_ms, p99_ms] = [(); 3].map(|()| always.next().flatten());
             let (probes, responses) = (tally.counts.probes(), tally.counts.responses());
             UrlStats {
                 url,
@@ -84,8 +124,18 @@ impl StatsReport {
                 responses: count(responses),
                 failures: count(probes.saturating_sub(responses)),
                 down: count(tally.counts.of(Outcome::Down)),
+                up: count(tally.counts.of(Outcome::Up)),
+                degraded: count(tally.counts.of(Outcome::Degraded)),
                 missed: count(tally.counts.of(Outcome::Missed)),
-                window: window.to_owned(),
+                retried: count(tally.counts.retried),
+                errors: named(FailureKind::ALL.map(name), tally.counts.errors),
+                statuses: named(CLASSES.map(str::to_owned), tally.counts.status_classes),
+                min_ms: extremes.map(|(least, _)| least),
+                mean_ms: tally.mean().map(millis),
+                max_ms: extremes.map(|(_, largest)| largest),
+                population: Population::Responses,
+                percentiles: asked,
+                window: query.window.name().to_owned(),
                 from: from.map(Micros::timestamp),
                 to: to.map(Micros::timestamp),
                 exact: tally.is_exact(),
@@ -96,6 +146,20 @@ impl StatsReport {
         });
         Self { stats: stats.collect() }
     }
+}
+
+fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// The counts that are not 0, by name.
+fn named<const N: usize>(names: [String; N], counts: [u64; N]) -> BTreeMap<String, i64> {
+    names.into_iter().zip(counts).filter(|(_, count)| *count > 0).map(|(name, number)| (name, count(number))).collect()
+}
+
+/// The name of a kind, as records have it.
+fn name(kind: FailureKind) -> String {
+    json!(kind).as_str().map(str::to_owned).unwrap_or_default()
 }
 
 /// Why there is no report.

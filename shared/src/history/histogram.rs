@@ -79,22 +79,29 @@ impl Histogram {
         self.total
     }
 
-    /// The durations at these ranks (from 0, ascending), each within [`RELATIVE_ERROR`] of the true one.
-    fn at_ranks(&self, ranks: [u64; 2]) -> [f64; 2] {
+    /// The durations at some ranks (from 0), in microseconds, each within [`RELATIVE_ERROR`] of the true one; `None` where a
+    /// rank is beyond them.
+    #[must_use]
+    pub fn order_statistics(&self, ranks: &[u64]) -> Option<Vec<f64>> {
         let mut below = 0_u64;
-        let mut found = ranks.map(|_| None);
-        for (bucket, &count) in self.counts.iter().enumerate() {
+        let mut found = vec![None; ranks.len()];
+        for (bucket, &count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             below = below.saturating_add(count);
             for (rank, found) in ranks.iter().zip(&mut found) {
                 if found.is_none() && *rank < below {
                     *found = Some(middle(bucket));
                 }
             }
-            if found.iter().all(Option::is_some) {
-                break;
-            }
         }
-        found.map(Option::unwrap_or_default)
+        found.into_iter().collect()
+    }
+
+    /// The mean, in microseconds, within [`RELATIVE_ERROR`]; `None` where there are no durations.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "what is lost is far below the bound")]
+    pub fn mean(&self) -> Option<f64> {
+        let sum: f64 = self.counts.iter().enumerate().map(|(bucket, &count)| middle(bucket) * count as f64).sum();
+        (self.total > 0).then(|| sum / self.total as f64)
     }
 
     /// The quantile `fraction` (0 to 1) in microseconds, as SQL's `percentile_cont` defines it: interpolated linearly
@@ -103,7 +110,8 @@ impl Histogram {
     #[must_use]
     pub fn quantile(&self, fraction: f64) -> Option<f64> {
         let rank = super::percentile::rank(self.total, fraction)?;
-        Some(rank.interpolate(self.at_ranks([rank.lower, rank.upper])))
+        let [lower, upper] = self.order_statistics(&[rank.lower, rank.upper])?.try_into().ok()?;
+        Some(rank.interpolate([lower, upper]))
     }
 
     /// Appends the histogram: for each bucket that is not empty, its distance from the one before and its count.

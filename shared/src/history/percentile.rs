@@ -3,17 +3,19 @@
 
 /// Where a quantile lies among sorted values.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Rank {
+pub struct Rank {
     /// The nearest rank below, from 0.
-    pub(super) lower: u64,
+    pub lower: u64,
     /// The nearest rank above; the same where the quantile falls on a value.
-    pub(super) upper: u64,
+    pub upper: u64,
     /// How far it lies from the lower towards the upper, 0 to 1.
     weight: f64,
 }
 
 impl Rank {
-    pub(super) fn interpolate(self, [lower, upper]: [f64; 2]) -> f64 {
+    /// The quantile, given the values at both ranks.
+    #[must_use]
+    pub fn interpolate(self, [lower, upper]: [f64; 2]) -> f64 {
         lower + (upper - lower) * self.weight
     }
 }
@@ -25,7 +27,8 @@ impl Rank {
     clippy::cast_sign_loss,
     reason = "ranks are whole, not negative, and below 2^53"
 )]
-pub(super) fn rank(count: u64, fraction: f64) -> Option<Rank> {
+#[must_use]
+pub fn rank(count: u64, fraction: f64) -> Option<Rank> {
     let position = fraction * count.checked_sub(1)? as f64;
     let (lower, upper) = (position.floor(), position.ceil());
     Some(Rank { lower: lower as u64, upper: upper as u64, weight: position - lower })
@@ -53,9 +56,44 @@ pub fn quantiles<const N: usize>(values: &mut [i32], fractions: [f64; N]) -> Opt
     Some(found)
 }
 
+/// The values at some ranks (from 0), in the values' own unit; `None` where a rank is beyond them. Reorders the values, and
+/// looks at each no oftener than about twice, however many ranks there are close to each other.
+#[must_use]
+pub fn order_statistics(values: &mut [i32], ranks: &[u64]) -> Option<Vec<f64>> {
+    let mut sorted: Vec<usize> = ranks.iter().map(|&rank| usize::try_from(rank).unwrap_or(usize::MAX)).collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    if sorted.last().is_some_and(|&rank| rank >= values.len()) {
+        return None;
+    }
+    place(values, 0, &sorted);
+    let value = |&rank: &u64| values.get(usize::try_from(rank).ok()?).map(|&value| f64::from(value));
+    ranks.iter().map(value).collect()
+}
+
+/// Brings the values of ascending ranks to their places; `first` is the rank of the first value.
+fn place(values: &mut [i32], first: usize, ranks: &[usize]) {
+    let Some(&middle) = ranks.get(ranks.len() / 2) else { return };
+    let (below, _, above) = values.select_nth_unstable(middle - first);
+    let (lower, upper) = ranks.split_at(ranks.len() / 2);
+    place(below, first, lower);
+    place(above, middle + 1, upper.get(1..).unwrap_or_default());
+}
+
 #[cfg(test)]
 mod tests {
-    use super::quantiles;
+    use super::{order_statistics, quantiles};
+
+    #[test]
+    fn order_statistics_are_those_of_the_sorted_values() {
+        let values: Vec<i32> = (0..1_000).map(|value| value * 7_919 % 1_000).collect();
+        for ranks in [vec![], vec![0], vec![999, 0, 500, 501, 500], (0..1_000).rev().step_by(3).collect()] {
+            let expected: Vec<_> = ranks.iter().map(|&rank| rank as f64).collect();
+            assert_eq!(order_statistics(&mut values.clone(), &ranks), Some(expected));
+        }
+        assert_eq!(order_statistics(&mut values.clone(), &[5, 1_000]), None);
+        assert_eq!(order_statistics(&mut [], &[0]), None);
+    }
 
     #[test]
     fn quantiles_lie_between_the_nearest_ranks() {

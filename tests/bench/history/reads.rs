@@ -31,6 +31,7 @@ async fn ask(store: &Store, days: Option<i64>, url: Option<&str>) -> Result<Answ
     let urls = url.map(|url| [url.to_owned()]);
     let query = HistoryQuery {
         urls: urls.as_ref().map(<[String; 1]>::as_slice),
+        monitors: None,
         from: days.map(|days| Micros(store.now.0 - days * DAY)),
         to: days.map(|_| store.now),
         measure: Measure::ResponseTime,

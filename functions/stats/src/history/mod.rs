@@ -36,6 +36,8 @@ pub const EXACT_PROBES: i64 = 4_000_000;
 pub struct HistoryQuery<'query> {
     /// These URLs; `None` for all.
     pub urls: Option<&'query [String]>,
+    /// Targets of these monitors; `None` for all.
+    pub monitors: Option<&'query [String]>,
     /// Probes that started at this instant or later; `None` for the oldest there are.
     pub from: Option<Micros>,
     /// And before this one; `None` for the newest there are.
@@ -85,14 +87,15 @@ async fn read_snapshot(client: &Client, query: &HistoryQuery<'_>) -> Result<Hist
     // The lock comes before the snapshot: no partition whose rows the snapshot holds can then be dropped.
     let begin = "begin isolation level repeatable read read only; set local jit = off; \
                  lock table only probes in access share mode";
-    let urls: [(&(dyn ToSql + Sync), Type); 1] = [(&query.urls, Type::TEXT_ARRAY)];
+    let names: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&query.urls, Type::TEXT_ARRAY), (&query.monitors, Type::TEXT_ARRAY)];
     let (begun, targets, unsealed) = join!(
         client.batch_execute(begin),
-        client.query_typed(include_str!("select_targets.sql"), &urls),
+        client.query_typed(include_str!("select_targets.sql"), &names),
         client.query_typed(include_str!("select_unsealed.sql"), &[]),
     );
     begun?;
-    let targets = Targets::read(&targets?, query.urls.is_none())?;
+    let targets = Targets::read(&targets?, query.urls.is_none() && query.monitors.is_none())?;
     let unsealed = unsealed?;
     let (horizon, unsealed) = Unsealed::read(&unsealed)?;
     let window = Window::new(query.from, query.to, horizon);

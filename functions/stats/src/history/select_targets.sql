@@ -1,4 +1,5 @@
--- $1 URLs, or null for all.
+-- $1 URLs, or null for all; $2 ids of monitors, or null for all.
 select id, url
 from targets
-where $1 is null or url = any ($1)
+where ($1::text[] is null or url = any ($1))
+    and ($2::text[] is null or monitor = any ($2))

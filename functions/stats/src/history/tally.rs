@@ -9,7 +9,7 @@ use shared::{
         chunk::{Samples, decode_phase},
         durations::NONE,
         histogram::RELATIVE_ERROR,
-        percentile::quantiles,
+        percentile::{order_statistics, quantiles},
         summary::{merge_phase, read_summary},
     },
 };
@@ -80,6 +80,38 @@ impl Tally {
     #[must_use]
     pub fn relative_error(&self) -> f64 {
         if self.is_exact() { 0.0 } else { RELATIVE_ERROR }
+    }
+
+    /// How many durations there are.
+    #[must_use]
+    pub fn durations(&self) -> u64 {
+        match &self.distribution {
+            Distribution::Exact(durations) => durations.len() as u64,
+            Distribution::Histogram(histogram) => histogram.total(),
+        }
+    }
+
+    /// The durations at some ranks (from 0), in microseconds, each within [`Tally::relative_error`]; `None` where a rank is
+    /// beyond them.
+    #[must_use]
+    pub fn order_statistics(&mut self, ranks: &[u64]) -> Option<Vec<f64>> {
+        match &mut self.distribution {
+            Distribution::Exact(durations) => order_statistics(durations, ranks),
+            Distribution::Histogram(histogram) => histogram.order_statistics(ranks),
+        }
+    }
+
+    /// The mean duration, in microseconds, within [`Tally::relative_error`]; `None` where there is none.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "sums of microseconds are far below 2^53")]
+    pub fn mean(&self) -> Option<f64> {
+        match &self.distribution {
+            Distribution::Exact(durations) => {
+                let sum: i64 = durations.iter().map(|&micros| i64::from(micros)).sum();
+                (!durations.is_empty()).then(|| sum as f64 / durations.len() as f64)
+            }
+            Distribution::Histogram(histogram) => histogram.mean(),
+        }
     }
 
     /// The percentiles at these ascending fractions (0 to 1), in microseconds, as SQL's `percentile_cont` defines them;

@@ -1,0 +1,114 @@
+//! Percentiles that say how much they know: each with an interval that the true one lies in, and a word where the sample
+//! cannot support it. Pure: ranks in, values out.
+//!
+//! The interval is the distribution-free one of order statistics: the number of values below the true quantile `p` is
+//! binomial, `Bin(n, p)`, whatever the values are distributed like, so that with `l` and `u` its 2.5 % and 97.5 % quantiles the
+//! true one lies from the `l`-th to the `u + 1`-th smallest value in at least 95 of 100 samples (Hahn and Meeker, *Statistical
+//! Intervals*, 1991, section 5.2; Conover, *Practical Nonparametric Statistics*, 3rd edition, section 3.2). Where one of these
+//! is beyond the sample, the sample is too small for this quantile: the 99th percentile takes 368 values.
+
+use serde::{Deserialize, Serialize};
+use shared::history::percentile::rank;
+use statrs::distribution::{Binomial, DiscreteCDF as _};
+
+use crate::history::Tally;
+
+/// How sure an interval is.
+pub const CONFIDENCE: f64 = 0.95;
+
+/// A percentile and what is known of it. Durations are in milliseconds, to the microsecond.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Percentile {
+    /// Which, above 0 and below 100.
+    pub percentile: f64,
+    /// Its value in this sample, linear between the nearest ranks; null without a response.
+    pub ms: Option<f64>,
+    /// The true one is at least this, with a confidence of 95 %; null where the sample is too small to say.
+    pub low_ms: Option<f64>,
+    /// And at most this.
+    pub high_ms: Option<f64>,
+    /// Whether the sample is too small for an interval with both ends: the value is then little more than an extreme.
+    pub insufficient: bool,
+}
+
+/// The percentiles of a sample, in the order in which they are asked for, and its least and its largest value, in
+/// milliseconds.
+pub fn estimate(tally: &mut Tally, percentiles: &[f64]) -> (Vec<Percentile>, Option<(f64, f64)>) {
+    let count = tally.durations();
+    let intervals: Vec<_> = percentiles.iter().map(|percentile| interval(count, percentile / 100.0)).collect();
+    let ranks: Vec<_> = percentiles.iter().filter_map(|percentile| rank(count, percentile / 100.0)).collect();
+    // All at once, so that the values are gone through once.
+    let mut wanted: Vec<u64> = ranks.iter().flat_map(|rank| [rank.lower, rank.upper]).collect();
+    wanted.extend(intervals.iter().flat_map(|(low, high)| [*low, *high]).flatten());
+    wanted.extend(count.checked_sub(1).iter().flat_map(|last| [0, *last]));
+    let Some(values) = tally.order_statistics(&wanted) else { return (Vec::new(), None) };
+
+    let mut values = values.into_iter();
+    let quantiles: Vec<_> = ranks
+        .iter()
+        .map(|rank| values.next().zip(values.next()).map(|(low, high)| rank.interpolate([low, high])))
+        .collect();
+    let mut found = Vec::with_capacity(percentiles.len());
+    for (index, (&percentile, (low, high))) in percentiles.iter().zip(intervals).enumerate() {
+        let ms = quantiles.get(index).copied().flatten().map(millis);
+        let [low_ms, high_ms] = [low, high].map(|rank| rank.and_then(|_| values.next()).map(millis));
+        found.push(Percentile { percentile, ms, low_ms, high_ms, insufficient: low.is_none() || high.is_none() });
+    }
+    (found, values.next().zip(values.next()).map(|(least, largest)| (millis(least), millis(largest))))
+}
+
+/// Microseconds as milliseconds, to the microsecond.
+#[must_use]
+pub fn millis(micros: f64) -> f64 {
+    micros.round() / 1_000.0
+}
+
+/// The ranks (from 0) between which the quantile `fraction` of whatever the sample is from lies; none where a rank is
+/// beyond the sample.
+fn interval(count: u64, fraction: f64) -> (Option<u64>, Option<u64>) {
+    let Ok(below) = Binomial::new(fraction, count) else { return (None, None) };
+    if count == 0 {
+        return (None, None);
+    }
+    let tail = (1.0 - CONFIDENCE) / 2.0;
+    // The l-th and the u + 1-th, from 1, are l - 1 and u, from 0.
+    let (low, high) = (below.inverse_cdf(tail).checked_sub(1), below.inverse_cdf(1.0 - tail));
+    (low, (high < count).then_some(high))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::interval;
+
+    #[test]
+    fn intervals_are_those_of_the_tables() {
+        // Hahn and Meeker, section 5.2.3: the median of 100, from the 40th to the 61st smallest at 95 % (here from 0).
+        assert_eq!(interval(100, 0.5), (Some(39), Some(60)));
+        // By hand: Bin(10, 0.5) has 1.07 % at 1 or below, 5.47 % at 2: l is 2, and u is 8.
+        assert_eq!(interval(10, 0.5), (Some(1), Some(8)));
+        // By hand: 0.99 ^ 367 is 2.50 %, just above a fortieth; 0.99 ^ 368 is below.
+        assert_eq!(interval(367, 0.99).1, None);
+        assert_eq!(interval(368, 0.99).1, Some(367));
+        assert_eq!(interval(10, 0.99), (Some(8), None));
+        assert_eq!(interval(0, 0.5), (None, None));
+        assert_eq!(interval(1, 0.5), (None, None));
+    }
+
+    #[test]
+    fn an_interval_covers_as_often_as_it_says() {
+        // The true quantile of a uniform distribution is the fraction itself.
+        let mut rng = fastrand::Rng::with_seed(7);
+        for (count, fraction) in [(30_usize, 0.5), (200, 0.9), (1_000, 0.99)] {
+            let (low, high) = interval(count as u64, fraction);
+            let (low, high) = (low.unwrap() as usize, high.unwrap() as usize);
+            let covered = (0..2_000)
+                .filter(|_| {
+                    let mut sample: Vec<f64> = (0..count).map(|_| rng.f64()).collect();
+                    sample.sort_by(f64::total_cmp);
+                    (sample[low]..=sample[high]).contains(&fraction)
+                })
+                .count();
+            assert!(covered >= 1_900 - 30, "{covered} of 2000 at {count} and {fraction}");
+        }
+    }
+}
