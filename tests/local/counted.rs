@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 use local_stack::{event_source, schedule::rule_event};
-use stats::response::StatsReport;
+use stats::report::StatsReport;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::{Run, lines};
@@ -96,5 +96,5 @@ async fn drain(run: &Run) -> Result<()> {
 
 /// Probes per URL.
 fn counts(report: &StatsReport) -> HashMap<&str, i64> {
-    report.stats.iter().map(|entry| (entry.url.as_str(), entry.probes)).collect()
+    report.stats.iter().map(|entry| (entry.url.as_str(), entry.figures.probes)).collect()
 }

@@ -11,7 +11,7 @@ use local_stack::{
     stack::{Stack, StackConfig},
 };
 use serde_json::Value;
-use stats::response::StatsReport;
+use stats::report::StatsReport;
 
 /// Where everything is.
 pub(crate) fn endpoints(progress: &Progress, stack: &Stack, config: &StackConfig, env_file: &Path) {
@@ -71,12 +71,12 @@ pub(crate) fn table(report: &StatsReport) -> String {
     for entry in &report.stats {
         table.add_row([
             entry.url.clone(),
-            entry.probes.to_string(),
-            entry.failures.to_string(),
-            entry.down.to_string(),
-            millis(entry.p50_ms),
-            millis(entry.p95_ms),
-            millis(entry.p99_ms),
+            entry.figures.probes.to_string(),
+            entry.figures.failures.to_string(),
+            entry.figures.down.to_string(),
+            millis(entry.figures.p50_ms),
+            millis(entry.figures.p95_ms),
+            millis(entry.figures.p99_ms),
         ]);
     }
     for column in table.column_iter_mut().skip(1) {

@@ -5,7 +5,7 @@ use lambda_http::{Body, Request, Response, http};
 use local_stack::workspace;
 use serde_json::{Value, json};
 use shared::{Micros, timestamp};
-use stats::{Stats, StatsConfig, handle, query::StatsQuery, response::UrlStats, run};
+use stats::{Stats, StatsConfig, handle, query::StatsQuery, report::UrlStats, run};
 
 use crate::support::{Place, batch, free_port, hours_ago, lookup, record_at};
 
@@ -52,8 +52,11 @@ async fn percentiles_are_interpolated_between_the_nearest_ranks() {
 
     let stats = ask(&place, "", at("13:00:00")).await;
 
-    assert_eq!((stats[0].p50_ms, stats[0].p95_ms, stats[0].p99_ms), (Some(2_000.0), Some(2_900.0), Some(2_980.0)));
-    assert_eq!((stats[0].probes, stats[0].responses, stats[0].failures), (3, 3, 0));
+    assert_eq!(
+        (stats[0].figures.p50_ms, stats[0].figures.p95_ms, stats[0].figures.p99_ms),
+        (Some(2_000.0), Some(2_900.0), Some(2_980.0))
+    );
+    assert_eq!((stats[0].figures.probes, stats[0].figures.responses, stats[0].figures.failures), (3, 3, 0));
 }
 
 #[tokio::test]
@@ -70,11 +73,11 @@ async fn failures_are_counted_apart_and_are_no_latencies() {
     let stats = ask(&place, "", at("13:00:00")).await;
 
     let (a, down) = (&stats[0], &stats[1]);
-    assert_eq!((a.probes, a.responses, a.failures, a.down), (3, 2, 1, 2));
-    assert_eq!(a.p50_ms, Some(200.0));
-    assert_eq!((a.first_probe_at, a.last_probe_at), (Some(at("12:00:00")), Some(at("12:02:00"))));
-    assert_eq!((down.probes, down.responses, down.failures, down.down), (1, 0, 1, 1));
-    assert_eq!((down.p50_ms, down.p95_ms, down.p99_ms), (None, None, None));
+    assert_eq!((a.figures.probes, a.figures.responses, a.figures.failures, a.figures.down), (3, 2, 1, 2));
+    assert_eq!(a.figures.p50_ms, Some(200.0));
+    assert_eq!((a.figures.first_probe_at, a.figures.last_probe_at), (Some(at("12:00:00")), Some(at("12:02:00"))));
+    assert_eq!((down.figures.probes, down.figures.responses, down.figures.failures, down.figures.down), (1, 0, 1, 1));
+    assert_eq!((down.figures.p50_ms, down.figures.p95_ms, down.figures.p99_ms), (None, None, None));
 }
 
 #[tokio::test]
@@ -84,11 +87,11 @@ async fn a_window_of_an_hour_covers_one_hour() {
     store(&place, &times.map(|time| ("https://a.test", time, Some(200), 1.0))).await;
 
     let window = ask(&place, "window=1h", at("12:00:00")).await;
-    assert_eq!((window[0].probes, window[0].window.as_str()), (2, "1h"));
-    assert_eq!(window[0].first_probe_at, Some(at("11:00:00")));
-    assert_eq!(window[0].last_probe_at, Some(at("11:59:59.999999")));
+    assert_eq!((window[0].figures.probes, window[0].window.as_str()), (2, "1h"));
+    assert_eq!(window[0].figures.first_probe_at, Some(at("11:00:00")));
+    assert_eq!(window[0].figures.last_probe_at, Some(at("11:59:59.999999")));
     let all = ask(&place, "", at("12:00:00")).await;
-    assert_eq!((all[0].probes, all[0].window.as_str()), (4, "all"));
+    assert_eq!((all[0].figures.probes, all[0].window.as_str()), (4, "all"));
     assert!(ask(&place, "window=1h", at("20:00:00")).await.is_empty());
 }
 
@@ -198,12 +201,62 @@ async fn a_large_sample_has_intervals_and_a_small_one_says_that_it_is_small() {
     let now = timestamp::now();
     for query in ["window=all&percentiles=99", "window=31d&percentiles=99"] {
         let stats = ask(&place, query, now).await;
-        let [large, small] = [0, 1].map(|index| stats[index].percentiles[0].clone());
+        let [large, small] = [0, 1].map(|index| stats[index].figures.percentiles[0].clone());
         // Bin(1000, 0.99): 2.5 % at 983, 97.5 % at 996; ranks from 1 are the milliseconds.
         assert_eq!((large.ms, large.low_ms, large.high_ms), (Some(990.01), Some(983.0), Some(997.0)));
         assert!(!large.insufficient && small.insufficient && small.high_ms.is_none(), "{small:?}");
         assert_eq!(small.ms, Some(9.91));
     }
+}
+
+#[tokio::test]
+async fn an_answer_is_split_by_what_and_into_buckets_of_which_none_is_left_out() {
+    let place = Place::new("answering_parts").await;
+    let record = |time: &str, location: &str, status: u16| {
+        json!({
+            "url": "https://a.test", "timestamp": format!("2026-11-23T{time}Z"), "http_status_code": status,
+            "response_time_ms": status, "location": location
+        })
+    };
+    let records = [
+        record("10:59:59.999999", "eu", 200),
+        record("11:00:00", "eu", 200),
+        record("12:59:59", "us", 503),
+        record("13:00:00", "us", 200),
+    ];
+    flush::run(&place.flush(), batch(0, &records)).await.unwrap();
+    let ask = async |query: &str| send(&place.stats(), "GET", &format!("/stats?{query}")).await.1["stats"][0].clone();
+    let probes = |parts: &Value, name: &str| -> Vec<(String, i64)> {
+        let part = |part: &Value| (part[name].as_str().unwrap().to_owned(), part["probes"].as_i64().unwrap());
+        parts.as_array().unwrap().iter().map(part).collect()
+    };
+    let named = |expected: &[(&str, i64)]| -> Vec<(String, i64)> {
+        expected.iter().map(|(name, probes)| ((*name).to_owned(), *probes)).collect()
+    };
+
+    // Half-open, and the hour without a probe is there.
+    let entry = ask("from=2026-11-23T10:59:59.999999Z&to=2026-11-23T13:00:00Z&bucket=1h").await;
+    let hours = ["10", "11", "12"].map(|hour| format!("2026-11-23T{hour}:00:00.000000Z"));
+    assert_eq!(probes(&entry["series"], "bucket"), named(&[(&hours[0], 1), (&hours[1], 1), (&hours[2], 1)]));
+    assert_eq!((entry["probes"].as_i64(), entry.get("groups")), (Some(3), None));
+    let entry = ask("from=2026-11-23T11:00:00Z&to=2026-11-23T11:10:00Z&bucket=5m").await;
+    assert_eq!(entry["series"].as_array().unwrap().len(), 2);
+    assert_eq!((&entry["series"][1]["probes"], &entry["series"][1]["p50_ms"]), (&json!(0), &Value::Null));
+
+    let entry = ask("by=location").await;
+    assert_eq!(probes(&entry["groups"], "group"), named(&[("eu", 2), ("us", 2)]));
+    assert_eq!(entry["groups"][1]["p50_ms"], 351.5);
+    let entry = ask("by=status&bucket=1d").await;
+    assert_eq!(probes(&entry["groups"], "group"), named(&[("2xx", 3), ("5xx", 1)]));
+    assert_eq!(probes(&entry["groups"][1]["series"], "bucket"), named(&[("2026-11-23T00:00:00.000000Z", 1)]));
+    let entry = ask("by=outcome").await;
+    assert_eq!(probes(&entry["groups"], "group"), named(&[("down", 1), ("up", 3)]));
+
+    let (response, body) = send(&place.stats(), "GET", "/stats?bucket=1m&from=1990-01-01T00:00:00Z").await;
+    assert_eq!((response.status().as_u16(), &body["errors"][0]["parameter"]), (400, &json!("bucket")));
+    assert!(body["errors"][0]["detail"].as_str().unwrap().contains("may have 50000"), "{body}");
+    let (_, body) = send(&place.stats(), "GET", "/stats?bucket=2h&by=colour").await;
+    assert_eq!(body["errors"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -215,7 +268,7 @@ async fn targets_are_filtered_by_monitor() {
     records[1]["monitor"] = json!("a");
     flush::run(&place.flush(), batch(0, &records)).await.unwrap();
     let probes = async |query: &str| -> Vec<(String, i64)> {
-        ask(&place, query, timestamp::now()).await.into_iter().map(|stats| (stats.url, stats.probes)).collect()
+        ask(&place, query, timestamp::now()).await.into_iter().map(|stats| (stats.url, stats.figures.probes)).collect()
     };
 
     assert_eq!(probes("monitor=a").await, [("https://a.test".to_owned(), 1)]);

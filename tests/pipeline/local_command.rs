@@ -14,7 +14,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
-use stats::response::StatsReport;
+use stats::report::StatsReport;
 
 use crate::support::{Place, directory, example, free_port, until};
 
@@ -189,7 +189,7 @@ async fn however_it_ends_no_process_is_left_and_the_data_stays_until_it_is_throw
         let output = output(command).await;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let report: StatsReport = serde_json::from_slice(&output.stdout).unwrap();
-        report.stats.iter().map(|stats| stats.probes).sum::<i64>()
+        report.stats.iter().map(|stats| stats.figures.probes).sum::<i64>()
     };
     let url = "http://127.0.0.1:1/";
     let before = probes(&[url]).await;

@@ -75,6 +75,6 @@ async fn probes_of_the_first_version_become_part_of_history() {
     assert_eq!(place.count("select count(*) from url_probes where http_status_code is null").await, 150);
     assert_eq!(place.count("select count(*) from certificates where expires_at = '2027-01-31T23:59:59Z'").await, 1);
     let stats = stats::run(&place.stats(), &StatsQuery::default(), timestamp::now()).await.unwrap().stats;
-    assert_eq!((stats[0].probes, stats[0].responses, stats[0].down), (301, 151, 150));
+    assert_eq!((stats[0].figures.probes, stats[0].figures.responses, stats[0].figures.down), (301, 151, 150));
     assert!(place.count("select sum(probes) from chunks").await > 250);
 }

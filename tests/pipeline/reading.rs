@@ -6,8 +6,11 @@ use fastrand::Rng;
 use flush::{retention::drop_aged, run};
 use futures::future::join_all;
 use serde_json::{Value, json};
-use shared::{Micros, history::Measure, timestamp};
-use stats::history::{History, HistoryQuery, Tally, read};
+use shared::{Micros, history::Measure, record::Outcome, timestamp};
+use stats::history::{
+    History, HistoryError, HistoryQuery, Tally, read,
+    split::{Bucket, By, Group, Part, Split},
+};
 use tokio_postgres::Client;
 
 use crate::support::{Place, retention, seal_step};
@@ -28,7 +31,7 @@ impl Truth {
     async fn new(place: &Place, seed: u64) -> Self {
         let client = place.client().await;
         let table = "create table truth (url text, at timestamptz, status int, outcome int, error int, \
-                     response_time int, dns int, download int)";
+                     response_time int, dns int, download int, location text)";
         client.batch_execute(table).await.unwrap();
         Self { client, rng: Rng::with_seed(seed), now: Micros::from(timestamp::now()).0, offset: 0 }
     }
@@ -65,11 +68,11 @@ impl Truth {
         });
         let code =
             kind.map(|kind| ["dns", "connect", "tls", "timeout"].iter().position(|name| *name == kind).unwrap_or(8));
-        let insert = "insert into truth values ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let insert = "insert into truth values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         let (status, outcome) = (status, if kind.is_some() { 2_i32 } else { 0 });
         let code = code.map(|code| i32::try_from(code).unwrap());
         self.client
-            .execute(insert, &[&url, &Micros(at), &status, &outcome, &code, &response_time, &dns, &download])
+            .execute(insert, &[&url, &Micros(at), &status, &outcome, &code, &response_time, &dns, &download, &location])
             .await
             .unwrap();
         self.offset += 1;
@@ -96,7 +99,7 @@ impl Truth {
             );
             let truth = self.client.query(&sql, &[&urls, &from, &to]).await.unwrap();
             for exact_probes in [i64::MAX, -1] {
-                let query = HistoryQuery { urls, monitors: None, from, to, measure, exact_probes };
+                let query = HistoryQuery { urls, from, to, measure, exact_probes, ..HistoryQuery::default() };
                 let mut history = read(reader, &query).await.unwrap();
                 let context = format!("{query:?}");
                 assert_eq!(history.window, (from, to));
@@ -109,6 +112,68 @@ impl Truth {
                     assert_eq!(tally.is_exact(), exact_probes == i64::MAX, "{context}");
                     compare(tally, row, &context);
                 }
+            }
+        }
+        self.check_parts(reader, from.map(|from| from.0), to.map(|to| to.0)).await;
+    }
+}
+
+impl Truth {
+    /// Compares the parts of an answer.
+    async fn check_parts(&mut self, reader: &Client, from: Option<i64>, to: Option<i64>) {
+        let (from, to) = (from.map(Micros), to.map(Micros));
+        let buckets = [(Bucket::Minute, "1 minute"), (Bucket::FiveMinutes, "5 minutes"), (Bucket::Hour, "1 hour")];
+        let (bucket, length) = match self.rng.usize(..5) {
+            4 => (None, "1 day"),
+            3 => (Some(Bucket::Day), "1 day"),
+            index => (Some(buckets[index].0), buckets[index].1),
+        };
+        let (by, group) = match self.rng.usize(..4) {
+            0 => (None, "null::text"),
+            1 => (Some(By::Location), "location"),
+            2 => (Some(By::Status), "(status / 100)::text"),
+            _ => (Some(By::Outcome), "outcome::text"),
+        };
+        let start =
+            if bucket.is_some() { format!("date_bin('{length}', at, 'epoch')") } else { "null::timestamptz".into() };
+        let sql = format!(
+            "select url, count(*), count(status), count(*) filter (where outcome = 2), \
+             count(*) filter (where error = 3), count(*) filter (where status / 100 = 3), min(at), max(at), \
+             percentile_cont(array[0.5, 0.95, 0.99]) within group (order by case when status is not null then response_time end), \
+             {group}, {start} from truth where ($1::timestamptz is null or at >= $1) and ($2::timestamptz is null or at < $2) \
+             group by 1, 10, 11"
+        );
+        let truth = self.client.query(&sql, &[&from, &to]).await.unwrap();
+        // What needs each probe cannot be had from summaries, and says so.
+        let is_coarse = matches!(by, None | Some(By::Location)) && bucket.is_none_or(|bucket| bucket == Bucket::Day);
+        for exact_probes in [i64::MAX, -1] {
+            let split = Split { by, bucket };
+            let query = HistoryQuery { from, to, exact_probes, split, ..HistoryQuery::default() };
+            let context = format!("{query:?}");
+            let mut history = match read(reader, &query).await {
+                Err(HistoryError::TooMany { limit: -1, .. }) if !is_coarse => continue,
+                history => history.unwrap(),
+            };
+            if split == Split::default() {
+                assert!(history.parts.is_empty());
+                continue;
+            }
+            let parts: usize = history.parts.values().map(std::collections::BTreeMap::len).sum();
+            assert_eq!(parts, truth.len(), "{context}");
+            for row in &truth {
+                let group: Option<&str> = row.get(9);
+                let group = match by {
+                    None => None,
+                    Some(By::Location) => {
+                        let of_name = |(_, name): &(&i16, &String)| Some(name.as_str()) == group;
+                        history.locations.iter().find(of_name).map(|(id, _)| Group::Location(*id))
+                    }
+                    Some(By::Status) => Some(Group::Status(group.map(|class| class.parse().unwrap()))),
+                    Some(By::Outcome) => Some(Group::Outcome(Outcome::ALL[group.unwrap().parse::<usize>().unwrap()])),
+                };
+                let part = Part { group, bucket: row.get(10) };
+                let tally = history.parts.get_mut(row.get::<_, &str>(0)).unwrap().get_mut(&part);
+                compare(tally.unwrap_or_else(|| panic!("{part:?} of {context}")), row, &context);
             }
         }
     }
@@ -254,14 +319,7 @@ async fn readers_see_every_probe_once_while_others_write_and_seal() {
         let mut counts = Vec::new();
         for number in 0..120 {
             let exact_probes = if number % 2 == 0 { i64::MAX } else { -1 };
-            let query = HistoryQuery {
-                urls: None,
-                monitors: None,
-                from: None,
-                to: None,
-                measure: Measure::ResponseTime,
-                exact_probes,
-            };
+            let query = HistoryQuery { exact_probes, ..HistoryQuery::default() };
             counts.push(probes(&read(&client, &query).await.unwrap()));
         }
         counts
@@ -299,14 +357,7 @@ async fn targets_beyond_one_block_are_read_and_sealed_as_well() {
 
     assert!(place.count("select count(distinct target_id >> 12) from chunks").await >= 3);
     for exact_probes in [i64::MAX, -1] {
-        let query = HistoryQuery {
-            urls: None,
-            monitors: None,
-            from: None,
-            to: None,
-            measure: Measure::ResponseTime,
-            exact_probes,
-        };
+        let query = HistoryQuery { exact_probes, ..HistoryQuery::default() };
         let history = read(&client, &query).await.unwrap();
         assert_eq!((history.urls.len(), probes(&history)), (9_000, 9_000));
     }

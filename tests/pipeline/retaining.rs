@@ -8,7 +8,7 @@ use flush::{
     seal::LOCK,
 };
 use serde_json::Value;
-use shared::{Micros, Span, history::Measure, timestamp};
+use shared::{Micros, Span, timestamp};
 use stats::history::{HistoryQuery, read};
 use tokio_postgres::Client;
 
@@ -38,8 +38,7 @@ async fn seal_all(client: &mut Client) {
 
 /// Probes, and the window that they are of.
 async fn count(client: &Client, from: Option<Micros>, to: Option<Micros>) -> (u64, Option<Micros>) {
-    let query =
-        HistoryQuery { urls: None, monitors: None, from, to, measure: Measure::ResponseTime, exact_probes: i64::MAX };
+    let query = HistoryQuery { from, to, exact_probes: i64::MAX, ..HistoryQuery::default() };
     let history = read(client, &query).await.unwrap();
     (history.urls.values().map(|tally| tally.counts.probes()).sum(), history.window.0)
 }

@@ -8,7 +8,7 @@ use flush::{
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
-use shared::{Micros, Span, history::Measure, timestamp};
+use shared::{Micros, Span, timestamp};
 use stats::history::{HistoryQuery, read};
 use tokio_postgres::Client;
 
@@ -197,14 +197,7 @@ async fn history_of_a_newer_release_is_refused_by_name_and_stops_no_batch() {
     assert_eq!(run(&place.flush(), batch(10, &late)).await.unwrap().stored, 1);
     let error = seal_step(&client).await.unwrap_err().to_string();
     assert!(error.contains("a chunk is in version 9"), "{error}");
-    let query = HistoryQuery {
-        urls: None,
-        monitors: None,
-        from: None,
-        to: None,
-        measure: Measure::ResponseTime,
-        exact_probes: 0,
-    };
+    let query = HistoryQuery { exact_probes: 0, ..HistoryQuery::default() };
     let error = read(&client, &query).await.err().unwrap().to_string();
     assert!(error.contains("a chunk is in version 9"), "{error}");
 }
@@ -230,14 +223,7 @@ async fn attempts_and_missed_slots_are_told_apart_wherever_they_are_read_from() 
     };
     let flush = place.flush();
     let counts = async |exact_probes: i64| {
-        let query = HistoryQuery {
-            urls: None,
-            monitors: None,
-            from: None,
-            to: None,
-            measure: Measure::ResponseTime,
-            exact_probes,
-        };
+        let query = HistoryQuery { exact_probes, ..HistoryQuery::default() };
         let counts = read(&client, &query).await.unwrap().urls[URL].counts;
         (counts.probes(), counts.responses(), counts.outcomes, counts.retried)
     };

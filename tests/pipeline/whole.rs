@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use local_stack::{functions::Functions, schedule::rule_event, website::Website, workspace};
 use serde_json::json;
 use shared::timestamp;
-use stats::response::UrlStats;
+use stats::report::UrlStats;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -36,16 +36,22 @@ async fn a_tick_becomes_statistics() {
     }
     until("all six records are counted", async || {
         let stats = functions.client().stats_of(&urls).await.unwrap().stats;
-        stats.iter().map(|stats| stats.probes).sum::<i64>() == 6
+        stats.iter().map(|stats| stats.figures.probes).sum::<i64>() == 6
     })
     .await;
 
     let [fast, failing, refused] = [0, 1, 2].map(|index| stats_of(&functions, &urls[index]));
     let (fast, failing, refused) = (fast.await.unwrap(), failing.await.unwrap(), refused.await.unwrap());
-    assert_eq!((fast.probes, fast.responses, fast.failures, fast.down), (2, 2, 0, 0));
-    assert_eq!((failing.probes, failing.responses, failing.failures, failing.down), (2, 2, 0, 2));
-    assert_eq!((refused.probes, refused.responses, refused.failures, refused.down), (2, 0, 2, 2));
-    assert!(fast.p50_ms.is_some() && refused.p50_ms.is_none());
+    assert_eq!((fast.figures.probes, fast.figures.responses, fast.figures.failures, fast.figures.down), (2, 2, 0, 0));
+    assert_eq!(
+        (failing.figures.probes, failing.figures.responses, failing.figures.failures, failing.figures.down),
+        (2, 2, 0, 2)
+    );
+    assert_eq!(
+        (refused.figures.probes, refused.figures.responses, refused.figures.failures, refused.figures.down),
+        (2, 0, 2, 2)
+    );
+    assert!(fast.figures.p50_ms.is_some() && refused.figures.p50_ms.is_none());
     assert_eq!(place.count(&format!("select count(*) from probes where scheduled_at = '{now:.0}'")).await, 6);
     source.abort();
 }
@@ -106,7 +112,7 @@ async fn what_the_database_missed_while_it_was_down_is_delivered_when_it_is_back
         }
     };
     assert_eq!((&stored["received"], &stored["stored"]), (&json!(1), &json!(1)));
-    assert_eq!(stats_of(&functions, &urls[0]).await.unwrap().probes, 1);
+    assert_eq!(stats_of(&functions, &urls[0]).await.unwrap().figures.probes, 1);
     source.abort();
 }
 
@@ -181,5 +187,5 @@ async fn functions_that_start_together_share_one_schema() {
     let (one_answer, other_answer) = (answers.0.unwrap(), answers.1.unwrap());
     assert_eq!(one_answer["batchItemFailures"], json!([]));
     assert_eq!(one_answer["stored"].as_u64().unwrap() + other_answer["stored"].as_u64().unwrap(), 3);
-    assert_eq!(stats_of(&other, "https://example.com").await.unwrap().probes, 2);
+    assert_eq!(stats_of(&other, "https://example.com").await.unwrap().figures.probes, 2);
 }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use reqwest::Client;
 use serde_json::Value;
-use stats::response::StatsReport;
+use stats::report::StatsReport;
 
 use crate::{
     service::{self, Log, Service, StopSignal},

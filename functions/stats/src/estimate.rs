@@ -41,9 +41,8 @@ pub fn estimate(tally: &mut Tally, percentiles: &[f64]) -> (Vec<Percentile>, Opt
     let mut wanted: Vec<u64> = ranks.iter().flat_map(|rank| [rank.lower, rank.upper]).collect();
     wanted.extend(intervals.iter().flat_map(|(low, high)| [*low, *high]).flatten());
     wanted.extend(count.checked_sub(1).iter().flat_map(|last| [0, *last]));
-    let Some(values) = tally.order_statistics(&wanted) else { return (Vec::new(), None) };
-
-    let mut values = values.into_iter();
+    // Without a value, nothing is wanted.
+    let mut values = tally.order_statistics(&wanted).unwrap_or_default().into_iter();
     let quantiles: Vec<_> = ranks
         .iter()
         .map(|rank| values.next().zip(values.next()).map(|(low, high)| rank.interpolate([low, high])))

@@ -1,27 +1,29 @@
 //! stats: an HTTP request in, response-time percentiles per URL out.
 //!
-//! In the order of the data: [`query`] reads the query string, [`history`] reads Postgres, [`estimate`] says what
-//! percentiles are worth, [`response`] makes the answer, and is the one place where an error becomes a status.
+//! In the order of the data: [`query`] reads the query string, [`history`] reads Postgres, [`report`] makes the answer, in
+//! which [`estimate`] says what percentiles are worth, and [`response`] sends it; it is the one place where an error becomes a status.
 
 pub mod estimate;
 pub mod history;
 pub mod query;
+pub mod report;
 pub mod response;
 
 use jiff::Timestamp;
 use lambda_http::{Body, Request, Response};
 use shared::{
     Micros,
-    database::{Database, DatabaseConfig, DatabaseError, Lease},
+    database::{Database, DatabaseConfig, Lease},
     env::{ConfigError, Env},
     history::Measure,
     timestamp,
 };
 
 use crate::{
-    history::{EXACT_PROBES, HistoryQuery},
+    history::{EXACT_PROBES, History, HistoryError, HistoryQuery},
     query::StatsQuery,
-    response::{StatsError, StatsReport},
+    report::StatsReport,
+    response::StatsError,
 };
 
 /// The configuration of stats.
@@ -70,22 +72,32 @@ async fn answer(stats: &Stats, query: &str, now: Timestamp) -> Result<StatsRepor
 pub async fn run(stats: &Stats, query: &StatsQuery, now: Timestamp) -> Result<StatsReport, StatsError> {
     let mut lease = stats.lease().await;
     let answer = match attempt(&mut lease, query, now).await {
-        Err(error) if error.is_transient() => {
+        Err(HistoryError::Database(error)) if error.is_transient() => {
             lease.discard();
             attempt(&mut lease, query, now).await
         }
         answer => answer,
     };
-    let report = answer?;
+    let history = match answer {
+        Err(HistoryError::Database(error)) => return Err(HistoryError::from(error).into()),
+        answer => answer,
+    };
     lease.keep();
-    Ok(report)
+    StatsReport::new(history?, query)
 }
 
-async fn attempt(lease: &mut Lease<'_, ()>, query: &StatsQuery, now: Timestamp) -> Result<StatsReport, DatabaseError> {
+async fn attempt(lease: &mut Lease<'_, ()>, query: &StatsQuery, now: Timestamp) -> Result<History, HistoryError> {
     let [urls, monitors] = [&query.urls, &query.monitors].map(|names| (!names.is_empty()).then_some(names.as_slice()));
     let (from, to) = query.window.ends(now);
     let [from, to] = [from, to].map(|end| end.map(Micros::from));
-    let asked = HistoryQuery { urls, monitors, from, to, measure: Measure::ResponseTime, exact_probes: EXACT_PROBES };
-    let history = history::read(&lease.session().await?.client, &asked).await?;
-    Ok(StatsReport::new(history, query))
+    let asked = HistoryQuery {
+        urls,
+        monitors,
+        from,
+        to,
+        measure: Measure::ResponseTime,
+        exact_probes: EXACT_PROBES,
+        split: query.split,
+    };
+    history::read(&lease.session().await?.client, &asked).await
 }

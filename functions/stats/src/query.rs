@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use shared::{env::parse_length, timestamp};
 
+use crate::history::split::{Bucket, By, Split};
+
 /// Percentiles in one answer, at most.
 const MAX_PERCENTILES: usize = 20;
 
@@ -20,6 +22,8 @@ pub struct StatsQuery {
     pub window: Window,
     /// `percentiles=`, each above 0 and below 100.
     pub percentiles: Vec<f64>,
+    /// `by=` and `bucket=`: into which parts the answer is split beside its totals.
+    pub split: Split,
 }
 
 /// Which probes, by the time of their start.
@@ -55,7 +59,13 @@ pub struct BadParameter {
 
 impl Default for StatsQuery {
     fn default() -> Self {
-        Self { urls: Vec::new(), monitors: Vec::new(), window: Window::All, percentiles: vec![50.0, 95.0, 99.0] }
+        Self {
+            urls: Vec::new(),
+            monitors: Vec::new(),
+            window: Window::All,
+            percentiles: vec![50.0, 95.0, 99.0],
+            split: Split::default(),
+        }
     }
 }
 
@@ -94,16 +104,20 @@ impl StatsQuery {
         let mut seen = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let is_repeated = seen.contains(&name) && !matches!(name.as_ref(), "url" | "monitor");
-            let result = match name.as_ref() {
-                _ if is_repeated => Err("it is given more than once".to_owned()),
-                "url" => parse_name(&value, "a URL").map(|url| parsed.urls.push(url)),
-                "monitor" => parse_name(&value, "the id of a monitor").map(|id| parsed.monitors.push(id)),
-                "window" => parse_window(&value).map(|parsed| window = Some(parsed)),
-                "from" => parse_instant(&value).map(|instant| from = Some(instant)),
-                "to" => parse_instant(&value).map(|instant| to = Some(instant)),
-                "percentiles" => parse_percentiles(&value).map(|list| parsed.percentiles = list),
-                _ => Err("unknown parameter: expected url, monitor, window, from, to or percentiles".to_owned()),
-            };
+            let result =
+                match name.as_ref() {
+                    _ if is_repeated => Err("it is given more than once".to_owned()),
+                    "url" => parse_name(&value, "a URL").map(|url| parsed.urls.push(url)),
+                    "monitor" => parse_name(&value, "the id of a monitor").map(|id| parsed.monitors.push(id)),
+                    "window" => parse_window(&value).map(|parsed| window = Some(parsed)),
+                    "from" => parse_instant(&value).map(|instant| from = Some(instant)),
+                    "to" => parse_instant(&value).map(|instant| to = Some(instant)),
+                    "percentiles" => parse_percentiles(&value).map(|list| parsed.percentiles = list),
+                    "by" => parse_by(&value).map(|by| parsed.split.by = Some(by)),
+                    "bucket" => parse_bucket(&value).map(|bucket| parsed.split.bucket = Some(bucket)),
+                    _ => Err("unknown parameter: expected url, monitor, window, from, to, percentiles, by or bucket"
+                        .to_owned()),
+                };
             bad.extend(result.err().map(|detail| BadParameter { parameter: name.to_string(), detail }));
             seen.push(name);
         }
@@ -144,6 +158,25 @@ fn parse_window(text: &str) -> Result<Window, String> {
     }
     let length = parse_length(text).map_err(|error| format!("{error}, or all"))?;
     Ok(Window::Last { name: text.to_owned(), length })
+}
+
+fn parse_by(text: &str) -> Result<By, String> {
+    match text {
+        "location" => Ok(By::Location),
+        "status" => Ok(By::Status),
+        "outcome" => Ok(By::Outcome),
+        _ => Err(format!("{text:?}: expected location, status or outcome")),
+    }
+}
+
+fn parse_bucket(text: &str) -> Result<Bucket, String> {
+    match text {
+        "1m" => Ok(Bucket::Minute),
+        "5m" => Ok(Bucket::FiveMinutes),
+        "1h" => Ok(Bucket::Hour),
+        "1d" => Ok(Bucket::Day),
+        _ => Err(format!("{text:?}: expected 1m, 5m, 1h or 1d")),
+    }
 }
 
 fn parse_instant(text: &str) -> Result<Timestamp, String> {

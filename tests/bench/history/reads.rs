@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use shared::{Micros, history::Measure};
-use stats::history::{EXACT_PROBES, HistoryQuery, read};
+use stats::history::{EXACT_PROBES, HistoryQuery, read, split::Split};
 
 use crate::{
     report::{Report, median},
@@ -36,6 +36,7 @@ async fn ask(store: &Store, days: Option<i64>, url: Option<&str>) -> Result<Answ
         to: days.map(|_| store.now),
         measure: Measure::ResponseTime,
         exact_probes: EXACT_PROBES,
+        split: Split::default(),
     };
     let mut times = Vec::new();
     let mut answer = None;

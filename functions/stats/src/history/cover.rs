@@ -95,8 +95,8 @@ impl Unsealed {
         Ok((horizon, Self { spans }))
     }
 
-    /// How to read a block; without summaries where it is to be exact.
-    pub(super) fn cover(&self, block: Block, window: Window, is_exact: bool) -> Cover {
+    /// How to read a block, from nothing coarser than a span: chunks are of hours, summaries of days and months.
+    pub(super) fn cover(&self, block: Block, window: Window, coarsest: Span) -> Cover {
         let (mut hours, mut days, mut months) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let overlaps = |span: Span, starts_at: Micros| starts_at < window.to && span.end(starts_at) > window.from;
         for &(span, starts_at, of) in &self.spans {
@@ -110,7 +110,7 @@ impl Unsealed {
             }
             months.insert(Span::Month.start(starts_at));
         }
-        let whole = |span| if is_exact { window.from..window.from } else { window.whole(span) };
+        let whole = |span: Span| if span > coarsest { window.from..window.from } else { window.whole(span) };
         let (whole_days, whole_months) = (whole(Span::Day), whole(Span::Month));
         let mut ranges = vec![(window.from, whole_days.start), (whole_days.end, window.to)];
         ranges.extend(days.iter().filter(|day| whole_days.contains(day)).map(|day| (*day, Span::Day.end(*day))));

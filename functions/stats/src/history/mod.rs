@@ -5,6 +5,7 @@
 //! a summary. `cover` decides which, `tally` adds up.
 
 mod cover;
+pub mod split;
 mod tally;
 mod targets;
 
@@ -14,7 +15,11 @@ use futures::{TryStreamExt as _, join, try_join};
 use shared::{
     Micros, Span,
     database::DatabaseError,
-    history::{Measure, chunk::Samples, open},
+    history::{
+        Measure, Sample,
+        chunk::{self, Columns, Samples},
+        open,
+    },
 };
 use tokio_postgres::{
     Client, Error, RowStream,
@@ -25,6 +30,7 @@ use tokio_postgres::{
 pub use self::tally::Tally;
 use self::{
     cover::{Cover, Unsealed, Window},
+    split::{Part, Split},
     targets::Targets,
 };
 
@@ -44,17 +50,62 @@ pub struct HistoryQuery<'query> {
     pub to: Option<Micros>,
     /// What the percentiles are of.
     pub measure: Measure,
+    /// Into which parts.
+    pub split: Split,
     /// How many probes there may be in the whole days of the window for the answer to be exact.
     pub exact_probes: i64,
+}
+
+impl Default for HistoryQuery<'_> {
+    /// Response times of everything there is.
+    fn default() -> Self {
+        let (urls, monitors, from, to) = (None, None, None, None);
+        let (measure, split) = (Measure::ResponseTime, Split::default());
+        Self { urls, monitors, from, to, measure, exact_probes: EXACT_PROBES, split }
+    }
 }
 
 /// What was read.
 pub struct History {
     /// Per URL, those without a probe in the window left out.
     pub urls: BTreeMap<String, Tally>,
+    /// The parts of each URL, those without a probe left out; empty where nothing is split.
+    pub parts: BTreeMap<String, BTreeMap<Part, Tally>>,
+    /// The names of locations, where it is split by them.
+    pub locations: BTreeMap<i16, String>,
     /// The window that is covered: the one asked for, unless part of it was dropped (`WM_CHUNK_RETENTION`,
     /// `WM_DAY_RETENTION`). `None` where it has no end on that side.
     pub window: (Option<Micros>, Option<Micros>),
+}
+
+/// Why there is no history.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The database refused, or holds what this release cannot read.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// There are so many probes that they are not gone through one by one, as this split would need.
+    #[error(
+        "there are {probes} probes in the whole days of this window, and at most {limit} are split like this: expected a \
+         shorter window, fewer targets, or bucket=1d"
+    )]
+    TooMany {
+        /// So many.
+        probes: i64,
+        /// And so many could be.
+        limit: i64,
+    },
+    /// What this split would need was dropped.
+    #[error(
+        "probes of some of this window are kept by the day only: expected bucket=1d, or a window that begins later"
+    )]
+    Dropped,
+}
+
+impl From<Error> for HistoryError {
+    fn from(error: Error) -> Self {
+        Self::Database(error.into())
+    }
 }
 
 /// Reads the history. An exact answer, unless there are more than `exact_probes` in the whole days of the window, or
@@ -63,27 +114,34 @@ pub struct History {
 /// A database without the schema has seen no probe yet: its history is empty.
 ///
 /// # Errors
-/// The database refused, or holds what this release cannot read.
-pub async fn read(client: &Client, query: &HistoryQuery<'_>) -> Result<History, DatabaseError> {
+/// The database refused, or holds what this release cannot read; or it is split in a way that cannot be had for so much.
+pub async fn read(client: &Client, query: &HistoryQuery<'_>) -> Result<History, HistoryError> {
     match read_snapshot(client, query).await {
         Ok(history) => {
             client.batch_execute("commit").await?;
             Ok(history)
         }
-        Err(DatabaseError::Query(error)) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
+        Err(HistoryError::Database(DatabaseError::Query(error)))
+            if error.code() == Some(&SqlState::UNDEFINED_TABLE) =>
+        {
             client.batch_execute("rollback").await?;
             let there = "select to_regclass('website_monitor_migrations') is not null";
             if client.query_typed(there, &[]).await?.first().map_or(Ok(false), |row| row.try_get(0))? {
-                return Err(DatabaseError::Query(error));
+                return Err(error.into());
             }
-            Ok(History { urls: BTreeMap::new(), window: (query.from, query.to) })
+            let (urls, parts, locations) = Default::default();
+            Ok(History { urls, parts, locations, window: (query.from, query.to) })
+        }
+        Err(error @ (HistoryError::TooMany { .. } | HistoryError::Dropped)) => {
+            client.batch_execute("rollback").await?;
+            Err(error)
         }
         Err(error) => Err(error),
     }
 }
 
 /// The same, leaving its transaction open.
-async fn read_snapshot(client: &Client, query: &HistoryQuery<'_>) -> Result<History, DatabaseError> {
+async fn read_snapshot(client: &Client, query: &HistoryQuery<'_>) -> Result<History, HistoryError> {
     // The lock comes before the snapshot: no partition whose rows the snapshot holds can then be dropped.
     let begin = "begin isolation level repeatable read read only; set local jit = off; \
                  lock table only probes in access share mode";
@@ -99,25 +157,51 @@ async fn read_snapshot(client: &Client, query: &HistoryQuery<'_>) -> Result<Hist
     let unsealed = unsealed?;
     let (horizon, unsealed) = Unsealed::read(&unsealed)?;
     let window = Window::new(query.from, query.to, horizon);
-    let is_exact =
-        whole_days(client, &targets, &unsealed, window).await?.is_some_and(|probes| probes <= query.exact_probes);
+    let probes = whole_days(client, &targets, &unsealed, window).await?;
+    let is_exact = probes.is_some_and(|probes| probes <= query.exact_probes);
+    let coarsest = match probes {
+        _ if is_exact => Span::Hour,
+        Some(probes) if query.split.coarsest() == Span::Hour => {
+            return Err(HistoryError::TooMany { probes, limit: query.exact_probes });
+        }
+        None if query.split.coarsest() == Span::Hour => return Err(HistoryError::Dropped),
+        _ => query.split.coarsest(),
+    };
 
-    let reader = Reader { client, targets: &targets, measure: query.measure, window, is_exact };
+    let reader = Reader { client, targets: &targets, measure: query.measure, split: query.split, window, is_exact };
     let mut tallies = Tallies::new();
     for &block in targets.blocks.keys() {
-        tallies.extend(reader.read_block(&unsealed.cover(block, window, is_exact)).await?);
+        tallies.extend(reader.read_block(&unsealed.cover(block, window, coarsest)).await?);
     }
-    let mut urls: BTreeMap<String, Tally> = BTreeMap::new();
+    let is_split = query.split != Split::default();
+    let (mut urls, mut parts): (BTreeMap<String, Tally>, BTreeMap<String, BTreeMap<Part, Tally>>) = Default::default();
     // Of a chunk that is cut by the window there may be nothing left.
-    for (target, tally) in tallies.into_iter().filter(|(_, tally)| tally.counts.all() > 0) {
-        if let Some(url) = targets.urls.get(&target) {
-            match urls.get_mut(url) {
-                Some(other) => other.merge(tally),
-                None => drop(urls.insert(url.clone(), tally)),
-            }
+    for ((target, part), tally) in tallies.into_iter().filter(|(_, tally)| tally.counts.all() > 0) {
+        let Some(url) = targets.urls.get(&target) else { continue };
+        if is_split {
+            merge(parts.entry(url.clone()).or_default(), part, tally.clone());
+        }
+        match urls.get_mut(url) {
+            Some(other) => other.merge(tally),
+            None => drop(urls.insert(url.clone(), tally)),
         }
     }
-    Ok(History { urls, window: window.ends() })
+    let locations = match query.split.by {
+        Some(split::By::Location) => {
+            let rows = client.query_typed("select id, name from locations", &[]).await?;
+            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?
+        }
+        _ => BTreeMap::new(),
+    };
+    Ok(History { urls, parts, locations, window: window.ends() })
+}
+
+/// Adds a tally to the one of its key.
+fn merge<Key: Ord>(tallies: &mut BTreeMap<Key, Tally>, key: Key, tally: Tally) {
+    match tallies.get_mut(&key) {
+        Some(other) => other.merge(tally),
+        None => drop(tallies.insert(key, tally)),
+    }
 }
 
 /// How many probes there are in the whole days of the window; `None` where some of their chunks were dropped.
@@ -129,7 +213,7 @@ async fn whole_days(
 ) -> Result<Option<i64>, DatabaseError> {
     let mut probes = 0;
     for &block in targets.blocks.keys() {
-        let cover = unsealed.cover(block, window, false);
+        let cover = unsealed.cover(block, window, Span::Month);
         if cover.summaries.is_empty() {
             continue;
         }
@@ -145,14 +229,15 @@ async fn whole_days(
     Ok(Some(probes))
 }
 
-/// What is known per target.
-type Tallies = BTreeMap<i32, Tally>;
+/// What is known per target and part.
+type Tallies = BTreeMap<(i32, Part), Tally>;
 
 /// Adds up what the queries return.
 struct Reader<'read> {
     client: &'read Client,
     targets: &'read Targets,
     measure: Measure,
+    split: Split,
     window: Window,
     is_exact: bool,
 }
@@ -163,17 +248,14 @@ impl Reader<'_> {
     async fn read_block(&self, cover: &Cover) -> Result<Tallies, DatabaseError> {
         let (mut tallies, summaries, unsealed) =
             try_join!(self.chunks(cover), self.summaries(cover), self.unsealed(cover))?;
-        for (target, more) in summaries.into_iter().chain(unsealed) {
-            match tallies.get_mut(&target) {
-                Some(tally) => tally.merge(more),
-                None => drop(tallies.insert(target, more)),
-            }
+        for (key, more) in summaries.into_iter().chain(unsealed) {
+            merge(&mut tallies, key, more);
         }
         Ok(tallies)
     }
 
-    fn tally<'tallies>(&self, tallies: &'tallies mut Tallies, target: i32) -> &'tallies mut Tally {
-        tallies.entry(target).or_insert_with(|| Tally::new(self.is_exact))
+    fn tally<'tallies>(&self, tallies: &'tallies mut Tallies, target: i32, part: Part) -> &'tallies mut Tally {
+        tallies.entry((target, part)).or_insert_with(|| Tally::new(self.is_exact))
     }
 
     /// The whole days and months.
@@ -187,8 +269,10 @@ impl Reader<'_> {
         let mut rows = pin!(summaries(self.client, query, self.targets, cover, Some(&with_phases)).await?);
         while let Some(row) = rows.try_next().await? {
             let phases = self.measure.phase().map(|phase| row.try_get("phases").map(|bytes| (phase, bytes)));
-            let tally = self.tally(&mut tallies, row.try_get("target_id")?);
-            tally.add_summary(row.try_get("starts_at")?, row.try_get("summary")?, phases.transpose()?)?;
+            let starts_at = row.try_get("starts_at")?;
+            let part = self.split.part(row.try_get("location_id")?, None, starts_at);
+            let tally = self.tally(&mut tallies, row.try_get("target_id")?, part);
+            tally.add_summary(starts_at, row.try_get("summary")?, phases.transpose()?)?;
         }
         Ok(tallies)
     }
@@ -201,9 +285,18 @@ impl Reader<'_> {
             let mut rows = pin!(self.select_chunks(cover, range).await?);
             // By place: there are many of these rows.
             while let Some(row) = rows.try_next().await? {
-                let samples = Samples::read(row.try_get(1)?, row.try_get(2)?)?;
+                let (target, hour, location) = (row.try_get(0)?, row.try_get(1)?, row.try_get(5)?);
+                if self.split.needs_samples() {
+                    let columns =
+                        Columns { samples: row.try_get(2)?, instants: row.try_get(3)?, phases: row.try_get(4)? };
+                    for sample in chunk::decode(hour, columns)? {
+                        self.add(&mut tallies, target, location, &sample);
+                    }
+                    continue;
+                }
+                let samples = Samples::read(hour, row.try_get(2)?)?;
                 let phase = self.measure.phase().map(|phase| row.try_get(4).map(|bytes| (phase, bytes)));
-                let tally = self.tally(&mut tallies, row.try_get(0)?);
+                let tally = self.tally(&mut tallies, target, self.split.part(location, None, hour));
                 tally.add_chunk(&samples, row.try_get(3)?, phase.transpose()?, &window)?;
             }
         }
@@ -216,13 +309,18 @@ impl Reader<'_> {
         let only = self.targets.only(cover.block);
         let with_phases = self.measure.phase().is_some();
         let selected = open::select(self.client, cover.block, only, &cover.unsealed_hours, with_phases).await?;
-        let window = self.window.from..self.window.to;
-        for (((target, _), _), samples) in selected {
-            let tally = self.tally(&mut tallies, target);
-            let inside = samples.iter().filter(|sample| window.contains(&sample.probed_at));
-            inside.for_each(|sample| tally.add(sample, self.measure));
+        for (((target, location), _), samples) in selected {
+            samples.iter().for_each(|sample| self.add(&mut tallies, target, location, sample));
         }
         Ok(tallies)
+    }
+
+    /// Adds a sample, if it is in the window.
+    fn add(&self, tallies: &mut Tallies, target: i32, location: i16, sample: &Sample) {
+        if (self.window.from..self.window.to).contains(&sample.probed_at) {
+            let part = self.split.part(location, Some(sample.verdict), sample.probed_at);
+            self.tally(tallies, target, part).add(sample, self.measure);
+        }
     }
 
     /// The chunks of a range of instants, without the hours that are not sealed.
@@ -230,7 +328,11 @@ impl Reader<'_> {
         let from = cover::start(Span::Hour, from);
         let (first, last) = cover.block.targets();
         let only = self.targets.only(cover.block);
-        let whole = self.window.whole(Span::Hour);
+        let mut whole = self.window.whole(Span::Hour);
+        // Where each sample is looked at, its instant is too.
+        if self.split.needs_samples() {
+            whole = Micros::MIN..Micros::MIN;
+        }
         let with_phases = self.measure.phase().is_some();
         let parameters: [(&(dyn ToSql + Sync), Type); 9] = [
             (&first, Type::INT4),

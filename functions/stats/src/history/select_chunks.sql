@@ -4,7 +4,8 @@
 select
     target_id, hour, samples,
     case when hour < $7 or hour >= $8 then instants end as instants,
-    case when $9 then phases end as phases
+    case when $9 then phases end as phases,
+    location_id
 from chunks
 where target_id between $1 and $2
     and ($3::integer[] is null or target_id = any ($3))

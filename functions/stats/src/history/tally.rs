@@ -15,6 +15,7 @@ use shared::{
 };
 
 /// Counts, and the distribution of one measure.
+#[derive(Clone)]
 pub struct Tally {
     /// How many probes of each sort.
     pub counts: Counts,
@@ -24,6 +25,7 @@ pub struct Tally {
 }
 
 /// Durations: each of them, or how many there are in each bucket.
+#[derive(Clone)]
 enum Distribution {
     Exact(Vec<i32>),
     Histogram(Histogram),
@@ -59,6 +61,13 @@ impl Distribution {
             Self::Exact(durations) => durations.extend_from_slice(entries),
             Self::Histogram(histogram) => histogram.add_all(entries),
         }
+    }
+}
+
+impl Default for Tally {
+    /// Nothing, exactly.
+    fn default() -> Self {
+        Self::new(true)
     }
 }
 
@@ -194,7 +203,7 @@ impl Tally {
     }
 
     /// Adds another one.
-    pub(super) fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         self.counts.merge(&other.counts);
         if let Some((first, last)) = other.range {
             self.widen(first, last);
