@@ -1,7 +1,7 @@
 //! probe: a tick of the schedule in, one record per attempt out to Kafka.
 //!
 //! In the order of the data: [`input`] reads the event, [`monitors`] is what there is to probe, [`plan`] says whose turn it
-//! is and when, [`run`] does it, many at a time; [`request`] makes one attempt by an [`exchange`] over HTTP and judges the
+//! is and when, [`run`] does it, many at a time, each through the `gate`; [`request`] makes one attempt by an [`exchange`] over HTTP and judges the
 //! answer, [`publish`] hands the record to Kafka and waits for the acknowledgement. [`brokers`] finds the brokers of an MSK
 //! cluster, [`extension`] the secrets that monitors refer to. A target that fails is a record; an error is only what kept
 //! the function from its work.
@@ -12,6 +12,7 @@ mod deadline;
 mod error;
 pub mod exchange;
 pub mod extension;
+mod gate;
 pub mod input;
 pub mod monitors;
 pub mod plan;

@@ -1,6 +1,6 @@
 //! An invocation: the slots of a tick, many at a time, each accounted for.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use futures::{
     future::join,
@@ -12,14 +12,11 @@ use shared::{
     Record,
     record::{Hop, Outcome},
 };
-use tokio::{
-    sync::{Mutex, Semaphore},
-    task::yield_now,
-    time::{Instant, sleep, sleep_until, timeout_at},
-};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
     Probe, ProbeError,
+    gate::Gate,
     input::{InputError, Selection, Tick},
     monitors::{Monitor, Monitors},
     plan::{Pace, Slot, since, slots},
@@ -29,16 +26,6 @@ use crate::{
 
 /// Kept back from the time of an invocation for Kafka, at most; of a short one, a fifth.
 const PUBLISH_RESERVE: Duration = Duration::from_secs(3);
-/// Requests to one host at a time.
-const PER_HOST: usize = 2;
-/// From one start to the next, on average.
-const START_GAP: Duration = Duration::from_micros(250);
-/// How far behind that starts may be and still make up for it: the clock that wakes them has milliseconds.
-const MAX_BURST: Duration = Duration::from_millis(2);
-/// A turn of the runtime in which nobody had anything to do takes no longer than this.
-const QUIET_TURN: Duration = Duration::from_micros(15);
-/// For how long a start is put off where others have something to do all the time.
-const MAX_WAIT_FOR_QUIET: Duration = Duration::from_millis(50);
 /// Before the second attempt; twice as long before each further one.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -74,11 +61,7 @@ struct Invocation<'run> {
     now: (Timestamp, Instant),
     /// Until when requests may take.
     last_request: Instant,
-    concurrency: usize,
-    permits: Semaphore,
-    /// Held by whoever is about to start, and when the next may.
-    next_start: Mutex<Instant>,
-    hosts: HashMap<&'run str, Semaphore>,
+    gate: Gate<'run>,
 }
 
 /// What became of a record.
@@ -109,10 +92,7 @@ pub async fn run(probe: &Probe, tick: Tick, budget: Duration) -> Result<Summary,
         is_cold: probe.is_cold(),
         now: (now, started),
         last_request: deadline - PUBLISH_RESERVE.min(budget / 5),
-        concurrency: probe.config.concurrency,
-        permits: Semaphore::new(probe.config.concurrency),
-        next_start: Mutex::new(started),
-        hosts: slots.iter().map(|slot| (host(slot.monitor), Semaphore::new(PER_HOST))).collect(),
+        gate: Gate::new(probe.config.concurrency, slots.iter().map(|slot| slot.monitor)),
     };
     let mut working: FuturesUnordered<_> = slots.iter().map(|slot| invocation.work(slot)).collect();
 
@@ -193,11 +173,6 @@ fn unknown(monitors: &Monitors, id: &String) -> String {
     format!("there is no monitor {id:?}; there are {ids:?}")
 }
 
-/// The host whose requests are counted together.
-fn host(monitor: &Monitor) -> &str {
-    monitor.target.0.host_str().unwrap_or_default()
-}
-
 impl Summary {
     fn add(&mut self, outcome: Outcome, is_retried: bool) {
         self.probed += usize::from(outcome != Outcome::Missed);
@@ -209,21 +184,6 @@ impl Summary {
             Outcome::Missed => &mut self.missed,
         };
         *count += 1;
-    }
-}
-
-/// Waits until nothing has arrived for anybody, or for long enough.
-async fn quiet() {
-    let started = std::time::Instant::now();
-    let mut before = started;
-    while before.duration_since(started) < MAX_WAIT_FOR_QUIET {
-        // Comes back when the runtime has asked the system for what has arrived, and all of that had its turn.
-        yield_now().await;
-        let now = std::time::Instant::now();
-        if now.duration_since(before) < QUIET_TURN {
-            return;
-        }
-        before = now;
     }
 }
 
@@ -250,18 +210,18 @@ impl Invocation<'_> {
         let mut failed: Option<Record> = None;
         let mut attempt = 1;
         loop {
-            let permits = timeout_at(self.last_request, self.permits(slot.monitor)).await;
+            let permit = timeout_at(self.last_request, self.gate.enter(slot.monitor)).await;
             let time_left = self.last_request.saturating_duration_since(Instant::now());
             let circumstances = Circumstances { attempt, is_cold: self.is_cold, time_left };
             let record = match failed.take() {
-                None if permits.is_err() || time_left.is_zero() => {
-                    let reason = format!("no time left: it waited for others, {} at a time", self.concurrency);
+                None if permit.is_err() || time_left.is_zero() => {
+                    let reason = format!("no time left: it waited for others, {} at a time", self.gate.concurrency);
                     published.push(self.miss(slot, reason).await);
                     return published;
                 }
                 None => self.requester.request(slot, circumstances).await,
                 // An attempt that might not come to its end tells no more than the one before.
-                Some(record) if permits.is_err() || time_left < settings.timeout => {
+                Some(record) if permit.is_err() || time_left < settings.timeout => {
                     published.push(self.publish(record).await);
                     return published;
                 }
@@ -272,34 +232,17 @@ impl Invocation<'_> {
                     record
                 }
             };
-            drop(permits);
-            if record.outcome() != Outcome::Down || attempt > settings.retries {
+            drop(permit);
+            let again_at = Instant::now() + RETRY_AFTER * 2_u32.pow(u32::from(attempt - 1));
+            let is_last = attempt > settings.retries || again_at + settings.timeout > self.last_request;
+            if record.outcome() != Outcome::Down || is_last {
                 published.push(self.publish(record).await);
                 return published;
             }
             failed = Some(record);
-            sleep(RETRY_AFTER * 2_u32.pow(u32::from(attempt - 1))).await;
+            sleep_until(again_at).await;
             attempt += 1;
         }
-    }
-
-    /// First that of the host, so that who waits for it keeps nobody else waiting.
-    ///
-    /// Then one start at a time, with a gap after it, and what has arrived for other requests in between: of two hundred that
-    /// start at once, the last would take the time that we need for the others for that of its target.
-    async fn permits(&self, monitor: &Monitor) -> impl Sized {
-        let host = match self.hosts.get(host(monitor)) {
-            Some(host) => host.acquire().await.ok(),
-            None => None,
-        };
-        let permit = self.permits.acquire().await;
-        let mut next_start = self.next_start.lock().await;
-        let earliest = Instant::now().checked_sub(MAX_BURST).unwrap_or(self.now.1);
-        *next_start = earliest.max(*next_start);
-        sleep_until(*next_start).await;
-        *next_start += START_GAP;
-        quiet().await;
-        (host, permit)
     }
 
     async fn miss(&self, slot: &Slot<'_>, reason: String) -> Published {
