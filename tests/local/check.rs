@@ -29,10 +29,8 @@ fn check(file: &Path) -> Result<String> {
     let file = MonitorsFile::new(name.clone(), text, &process);
     let monitors =
         file.read(&defaults, |_| Ok("resolved".to_owned())).map_err(|mistakes| anyhow!("{}", mistakes.join("\n")))?;
-    let mut good = format!("{name} is good: {} monitors", monitors.enabled.len() + monitors.disabled.len());
-    if !monitors.disabled.is_empty() {
-        good += &format!(", of which {} are not enabled", monitors.disabled.len());
-    }
+    let (enabled, disabled) = (monitors.enabled.len(), monitors.disabled.len());
+    let mut good = format!("{name} is good: {enabled} to be probed, {disabled} not enabled");
     for reference in file.outside() {
         good += &format!("\n  ${{{reference}}} can be resolved in AWS only");
     }

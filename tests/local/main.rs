@@ -105,6 +105,8 @@ async fn run(arguments: Arguments) -> Result<()> {
     let from_env =
         || shared::env::process("WM_MONITORS_FILE").filter(|file| !file.trim().is_empty()).map(PathBuf::from);
     let monitors = arguments.monitors.or_else(|| if arguments.urls.is_empty() { from_env() } else { None });
+    // The functions run elsewhere.
+    let monitors = monitors.map(std::path::absolute).transpose()?;
     let urls = if monitors.is_some() { Vec::new() } else { urls(arguments.urls, &website)? };
     if monitors.is_some() && arguments.probes.is_some() {
         bail!("--probes counts probes of URLs, not of monitors with intervals of their own: unset WM_MONITORS_FILE");

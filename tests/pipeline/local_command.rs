@@ -103,8 +103,7 @@ async fn a_file_of_monitors_is_checked_without_running_anything() {
     };
 
     let good = "monitors:\n- {id: a, url: 'http://a.test', body: '${ssm:/key}'}\n- {id: b, url: 'http://b.test', enabled: false}";
-    let said =
-        "monitors.yaml is good: 2 monitors, of which 1 are not enabled\n  ${ssm:/key} can be resolved in AWS only\n";
+    let said = "monitors.yaml is good: 1 to be probed, 1 not enabled\n  ${ssm:/key} can be resolved in AWS only\n";
     assert_eq!(check(good).await, (true, said.to_owned(), String::new()));
     let (is_good, out, err) = check("monitors:\n- {id: a, url: a.test, timeout: 1}\n").await;
     assert!(!is_good && out.is_empty(), "{out}");

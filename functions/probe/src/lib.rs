@@ -1,7 +1,7 @@
 //! probe: a tick of the schedule in, one record per attempt out to Kafka.
 //!
 //! In the order of the data: [`input`] reads the event, [`monitors`] is what there is to probe, [`plan`] says whose turn it
-//! is and when, [`run`] does it, many at a time, each through the `gate`; [`request`] makes one attempt by an [`exchange`] over HTTP and judges the
+//! is and when, [`run()`] does it, many at a time, each through the `gate`; [`request`] makes one attempt by an [`exchange`] over HTTP and judges the
 //! answer, [`publish`] hands the record to Kafka and waits for the acknowledgement. [`brokers`] finds the brokers of an MSK
 //! cluster, [`extension`] the secrets that monitors refer to. A target that fails is a record; an error is only what kept
 //! the function from its work.
@@ -120,10 +120,10 @@ impl Probe {
     }
 }
 
-/// The Lambda handler: takes the event apart and hands it to [`run`].
+/// The Lambda handler: takes the event apart and hands it to [`run()`].
 ///
 /// # Errors
-/// Those of [`run`], and an event that cannot be understood.
+/// Those of [`run()`], and an event that cannot be understood.
 pub async fn handle(probe: &Probe, event: LambdaEvent<Value>) -> Result<Summary, ProbeError> {
     let tick = Tick::from_event(&event.payload)?;
     let budget = deadline::budget(event.context.deadline, Timestamp::now());
