@@ -7,6 +7,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_targets_probes_rejects.sql"),
     include_str!("../migrations/0002_history.sql"),
     include_str!("../migrations/0003_attempts.sql"),
+    include_str!("../migrations/0004_target_settings.sql"),
 ];
 
 /// The newest migration that the database has had.

@@ -71,6 +71,12 @@ pub struct Record {
     /// Whether another attempt followed in the same slot, so that the verdict of this one is not the slot's.
     #[serde(default)]
     pub retried: bool,
+    /// From one slot to the next, where a schedule asks; in milliseconds.
+    #[serde(default)]
+    pub interval_ms: Option<u32>,
+    /// The tags of the monitor.
+    #[serde(default)]
+    pub tags: Vec<String>,
     /// What the prober itself was doing meanwhile.
     #[serde(default)]
     pub prober: Option<Prober>,
@@ -150,6 +156,9 @@ impl Record {
         if !(1..=i16::MAX.unsigned_abs()).contains(&self.attempt) {
             return Err(format!("attempt is {}: expected 1 to {}", self.attempt, i16::MAX));
         }
+        if self.interval_ms.is_some_and(|millis| i32::try_from(millis).is_err()) {
+            return Err(format!("interval_ms is above {}", i32::MAX));
+        }
         let message = self.error.as_ref().map(|error| error.message.as_str());
         let texts = [
             ("url", Some(self.url.as_str()), MAX_URL_BYTES),
@@ -158,7 +167,8 @@ impl Record {
             ("error.message", message, usize::MAX),
             ("reason", self.reason.as_deref(), usize::MAX),
         ];
-        for (name, text, limit) in texts {
+        let tags = self.tags.iter().map(|tag| ("tags", Some(tag.as_str()), MAX_NAME_BYTES));
+        for (name, text, limit) in texts.into_iter().chain(tags) {
             let text = text.unwrap_or_default();
             if text.len() > limit {
                 return Err(format!("{name} has {} bytes: expected at most {limit}", text.len()));
@@ -250,6 +260,9 @@ mod tests {
             ("response_time_ms", serde_json::json!(null)),
             ("attempt", serde_json::json!(0)),
             ("attempt", serde_json::json!(32_768)),
+            ("interval_ms", serde_json::json!(2_147_483_648_u32)),
+            ("tags", serde_json::json!(["a\u{0}"])),
+            ("tags", serde_json::json!(["t".repeat(MAX_NAME_BYTES + 1)])),
             ("location", serde_json::json!("eu\u{0}")),
             ("monitor", serde_json::json!("m".repeat(MAX_NAME_BYTES + 1))),
         ];

@@ -279,6 +279,43 @@ async fn targets_are_filtered_by_monitor() {
 }
 
 #[tokio::test]
+async fn targets_are_filtered_by_the_tags_that_they_had_last() {
+    let place = Place::new("answering_tags").await;
+    let now = Micros::from(timestamp::now());
+    let record = |url: &str, second: i64, tags: Value| {
+        let mut record = record_at(url, Micros(now.0 + second * 1_000_000));
+        record
+            .as_object_mut()
+            .unwrap()
+            .extend(json!({"interval_ms": 60_000, "tags": tags}).as_object().unwrap().clone());
+        record
+    };
+    let (a, b) = ("https://a.test", "https://b.test");
+    let asked = async |query: &str| -> Vec<String> {
+        ask(&place, query, timestamp::now()).await.into_iter().map(|stats| stats.url).collect()
+    };
+    let flush = place.flush();
+    let first =
+        [record(a, 1, json!(["shop", "public"])), record(b, 1, json!(["public"])), record_at("https://c.test", now)];
+    flush::run(&flush, batch(0, &first)).await.unwrap();
+
+    assert_eq!(asked("tag=public").await, [a, b]);
+    assert_eq!(asked("tag=shop").await, [a]);
+    assert_eq!(asked("tag=shop&tag=other").await, [a]);
+    assert!(asked("tag=shop&url=https://b.test").await.is_empty());
+    assert!(asked("tag=SHOP").await.is_empty());
+
+    // They change with what is said later; what comes late changes nothing, nor does a probe by hand, which says nothing.
+    let late = record(b, 0, json!(["late"]));
+    let by_hand = record_at(b, Micros(now.0 + 3_000_000));
+    flush::run(&flush, batch(10, &[record(a, 2, json!(["other"])), late.clone(), by_hand])).await.unwrap();
+    flush::run(&place.flush(), batch(20, &[late])).await.unwrap();
+    assert!(asked("tag=shop").await.is_empty() && asked("tag=late").await.is_empty());
+    assert_eq!((asked("tag=public").await, asked("tag=other").await), (vec![b.to_owned()], vec![a.to_owned()]));
+    assert_eq!(place.count("select sum(interval_ms) from target_settings").await, 120_000);
+}
+
+#[tokio::test]
 async fn what_cannot_be_answered_is_a_problem_that_says_why() {
     let place = Place::new("answering_problems").await;
     let stats = place.stats();

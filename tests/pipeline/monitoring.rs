@@ -122,7 +122,7 @@ async fn a_slot_that_comes_after_the_invocation_or_came_long_before_it_is_missed
 async fn a_monitor_that_is_faster_than_the_tick_is_probed_several_times_in_it() {
     let place = Place::new("monitoring_fast").await;
     let website = Website::start(0).await.unwrap();
-    let file = format!("monitors: [{{id: often, url: '{}', interval: 1s}}]", website.url("/fast"));
+    let file = format!("monitors: [{{id: often, url: '{}', interval: 1s, tags: [a, b]}}]", website.url("/fast"));
     let probe = probe_of(&place, &file, &[("WM_PROBE_TICK", "3s")]);
 
     let tick = scheduled();
@@ -134,6 +134,10 @@ async fn a_monitor_that_is_faster_than_the_tick_is_probed_several_times_in_it() 
     for record in consume_all(&place, 3).await {
         let slot = record.scheduled_at.unwrap();
         assert!(record.timestamp >= slot, "{record:?}");
+        assert_eq!(
+            (record.interval_ms, record.tags.as_slice()),
+            (Some(1_000), ["a".to_owned(), "b".to_owned()].as_slice())
+        );
         slots.push(slot.duration_since(scheduled_at).as_secs());
     }
     slots.sort_unstable();

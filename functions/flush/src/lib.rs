@@ -19,6 +19,7 @@ mod partitions;
 pub mod retention;
 mod row;
 pub mod seal;
+mod settings;
 pub mod store;
 mod unsealed;
 mod write;

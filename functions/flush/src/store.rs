@@ -14,6 +14,7 @@ use crate::{
     partitions::Partitions,
     retention::Schedule,
     row::Row,
+    settings::Settings,
     unsealed::{self, Announced},
     write::{Load, Statements, Written, write},
 };
@@ -33,6 +34,7 @@ struct Referred {
     targets: Dictionary<i32>,
     locations: Dictionary<i16>,
     certificates: Certificates,
+    settings: Settings,
 }
 
 impl Default for Known {
@@ -43,6 +45,7 @@ impl Default for Known {
                 targets: dictionary::targets(),
                 locations: dictionary::locations(),
                 certificates: Certificates::default(),
+                settings: Settings::default(),
             },
             partitions: Partitions::default(),
             announced: Announced::default(),
@@ -62,7 +65,7 @@ pub struct Stored {
 /// How often a batch is tried anew because somebody sealed its hours in the meantime.
 const ATTEMPTS: usize = 20;
 
-/// Writes the batch in one transaction. A warm invocation with nothing new (a target, an hour, a certificate) takes the
+/// Writes the batch in one transaction. A warm invocation with nothing new (a target, its settings, an hour, a certificate) takes the
 /// two round trips that `write` describes; each new thing costs one more, once.
 ///
 /// # Errors
@@ -82,6 +85,7 @@ pub async fn store(session: &mut Session<Known>, batch: &Batch) -> Result<Stored
     let mut rows = rows(client, &mut state.referred, observations, &mut rejects).await?;
     state.partitions.ensure(client, &rows, timestamp::now().into()).await?;
     state.referred.certificates.store(client).await?;
+    state.referred.settings.store(client).await?;
 
     let mut loads = [Load::CopyMissing, Load::SetApart].into_iter();
     let mut load = Load::Copy;
@@ -148,6 +152,7 @@ impl Referred {
             self.targets.get(target(observation)).zip(self.locations.get(location(observation)))?;
         let row = Row::new(target_id, location_id, observation);
         self.certificates.see(&row);
+        self.settings.see(&row);
         Some(row)
     }
 }

@@ -124,6 +124,8 @@ impl Requester {
             certificate_expires_at: None,
             attempt: 1,
             retried: false,
+            interval_ms: slot.scheduled_at.and_then(|_| u32::try_from(slot.monitor.settings.interval.as_millis()).ok()),
+            tags: slot.monitor.settings.tags.clone(),
             prober: None,
             id: None,
         }

@@ -87,12 +87,14 @@ pub async fn run(stats: &Stats, query: &StatsQuery, now: Timestamp) -> Result<St
 }
 
 async fn attempt(lease: &mut Lease<'_, ()>, query: &StatsQuery, now: Timestamp) -> Result<History, HistoryError> {
-    let [urls, monitors] = [&query.urls, &query.monitors].map(|names| (!names.is_empty()).then_some(names.as_slice()));
+    let [urls, monitors, tags] =
+        [&query.urls, &query.monitors, &query.tags].map(|names| (!names.is_empty()).then_some(names.as_slice()));
     let (from, to) = query.window.ends(now);
     let [from, to] = [from, to].map(|end| end.map(Micros::from));
     let asked = HistoryQuery {
         urls,
         monitors,
+        tags,
         from,
         to,
         measure: Measure::ResponseTime,

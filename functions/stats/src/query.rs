@@ -18,6 +18,8 @@ pub struct StatsQuery {
     pub urls: Vec<String>,
     /// `monitor=`, repeatable: targets of these monitors only. Empty for all.
     pub monitors: Vec<String>,
+    /// `tag=`, repeatable: targets with any of these tags only. Empty for all.
+    pub tags: Vec<String>,
     /// `window=`, or `from=` and `to=`.
     pub window: Window,
     /// `percentiles=`, each above 0 and below 100.
@@ -62,6 +64,7 @@ impl Default for StatsQuery {
         Self {
             urls: Vec::new(),
             monitors: Vec::new(),
+            tags: Vec::new(),
             window: Window::All,
             percentiles: vec![50.0, 95.0, 99.0],
             split: Split::default(),
@@ -103,21 +106,21 @@ impl StatsQuery {
         let (mut window, mut from, mut to) = (None, None, None);
         let mut seen = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let is_repeated = seen.contains(&name) && !matches!(name.as_ref(), "url" | "monitor");
-            let result =
-                match name.as_ref() {
-                    _ if is_repeated => Err("it is given more than once".to_owned()),
-                    "url" => parse_name(&value, "a URL").map(|url| parsed.urls.push(url)),
-                    "monitor" => parse_name(&value, "the id of a monitor").map(|id| parsed.monitors.push(id)),
-                    "window" => parse_window(&value).map(|parsed| window = Some(parsed)),
-                    "from" => parse_instant(&value).map(|instant| from = Some(instant)),
-                    "to" => parse_instant(&value).map(|instant| to = Some(instant)),
-                    "percentiles" => parse_percentiles(&value).map(|list| parsed.percentiles = list),
-                    "by" => parse_by(&value).map(|by| parsed.split.by = Some(by)),
-                    "bucket" => parse_bucket(&value).map(|bucket| parsed.split.bucket = Some(bucket)),
-                    _ => Err("unknown parameter: expected url, monitor, window, from, to, percentiles, by or bucket"
-                        .to_owned()),
-                };
+            let is_repeated = seen.contains(&name) && !matches!(name.as_ref(), "url" | "monitor" | "tag");
+            let result = match name.as_ref() {
+                _ if is_repeated => Err("it is given more than once".to_owned()),
+                "url" => parse_name(&value, "a URL").map(|url| parsed.urls.push(url)),
+                "monitor" => parse_name(&value, "the id of a monitor").map(|id| parsed.monitors.push(id)),
+                "tag" => parse_name(&value, "a tag").map(|tag| parsed.tags.push(tag)),
+                "window" => parse_window(&value).map(|parsed| window = Some(parsed)),
+                "from" => parse_instant(&value).map(|instant| from = Some(instant)),
+                "to" => parse_instant(&value).map(|instant| to = Some(instant)),
+                "percentiles" => parse_percentiles(&value).map(|list| parsed.percentiles = list),
+                "by" => parse_by(&value).map(|by| parsed.split.by = Some(by)),
+                "bucket" => parse_bucket(&value).map(|bucket| parsed.split.bucket = Some(bucket)),
+                _ => Err("unknown parameter: expected url, monitor, tag, window, from, to, percentiles, by or bucket"
+                    .to_owned()),
+            };
             bad.extend(result.err().map(|detail| BadParameter { parameter: name.to_string(), detail }));
             seen.push(name);
         }

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use shared::{Micros, history::Measure};
-use stats::history::{EXACT_PROBES, HistoryQuery, read, split::Split};
+use shared::Micros;
+use stats::history::{HistoryQuery, read};
 
 use crate::{
     report::{Report, median},
@@ -31,12 +31,9 @@ async fn ask(store: &Store, days: Option<i64>, url: Option<&str>) -> Result<Answ
     let urls = url.map(|url| [url.to_owned()]);
     let query = HistoryQuery {
         urls: urls.as_ref().map(<[String; 1]>::as_slice),
-        monitors: None,
         from: days.map(|days| Micros(store.now.0 - days * DAY)),
         to: days.map(|_| store.now),
-        measure: Measure::ResponseTime,
-        exact_probes: EXACT_PROBES,
-        split: Split::default(),
+        ..HistoryQuery::default()
     };
     let mut times = Vec::new();
     let mut answer = None;

@@ -112,6 +112,8 @@ impl Traffic {
             certificate_expires_at: Some(instant(1_830_000_000_000_000)),
             attempt: 1,
             retried: false,
+            interval_ms: Some(30_000),
+            tags: Vec::new(),
             prober: None,
             id: Some(Uuid::from_u64_pair(rng.u64(..), rng.u64(..))),
         }

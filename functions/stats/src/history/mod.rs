@@ -38,6 +38,8 @@ pub struct HistoryQuery<'query> {
     pub urls: Option<&'query [String]>,
     /// Targets of these monitors; `None` for all.
     pub monitors: Option<&'query [String]>,
+    /// Targets with any of these tags, as they were said last; `None` for all.
+    pub tags: Option<&'query [String]>,
     /// Probes that started at this instant or later; `None` for the oldest there are.
     pub from: Option<Micros>,
     /// And before this one; `None` for the newest there are.
@@ -53,9 +55,9 @@ pub struct HistoryQuery<'query> {
 impl Default for HistoryQuery<'_> {
     /// Response times of everything there is.
     fn default() -> Self {
-        let (urls, monitors, from, to) = (None, None, None, None);
+        let (urls, monitors, tags, from, to) = (None, None, None, None, None);
         let (measure, split) = (Measure::ResponseTime, Split::default());
-        Self { urls, monitors, from, to, measure, exact_probes: EXACT_PROBES, split }
+        Self { urls, monitors, tags, from, to, measure, exact_probes: EXACT_PROBES, split }
     }
 }
 
@@ -139,15 +141,15 @@ async fn read_snapshot(client: &Client, query: &HistoryQuery<'_>) -> Result<Hist
     // The lock comes before the snapshot: no partition whose rows the snapshot holds can then be dropped.
     let begin = "begin isolation level repeatable read read only; set local jit = off; \
                  lock table only probes in access share mode";
-    let names: [(&(dyn ToSql + Sync), Type); 2] =
-        [(&query.urls, Type::TEXT_ARRAY), (&query.monitors, Type::TEXT_ARRAY)];
+    let names =
+        [&query.urls, &query.monitors, &query.tags].map(|names| (names as &(dyn ToSql + Sync), Type::TEXT_ARRAY));
     let (begun, targets, unsealed) = join!(
         client.batch_execute(begin),
         client.query_typed(include_str!("select_targets.sql"), &names),
         client.query_typed(include_str!("select_unsealed.sql"), &[]),
     );
     begun?;
-    let targets = Targets::read(&targets?, query.urls.is_none() && query.monitors.is_none())?;
+    let targets = Targets::read(&targets?, [query.urls, query.monitors, query.tags].iter().all(Option::is_none))?;
     let unsealed = unsealed?;
     let (horizon, unsealed) = Unsealed::read(&unsealed)?;
     let window = Window::new(query.from, query.to, horizon);
