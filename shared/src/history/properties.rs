@@ -259,7 +259,7 @@ fn the_stored_forms_never_change() {
     // Tried again: 64 more than the verdict.
     let again = Verdict { is_retried: true, ..down };
     let chunk = Chunk::encode(HOUR, &[sample(5, again, None, None)]);
-    assert_eq!(chunk.samples, [1, 1, 5, 5, 3, 0, 0, 1, 0, 82]);
+    assert_eq!(chunk.samples, [1, 1, 5, 5, 2, 0, 0, 1, 0, 82]);
     // Version 1 had no attempts.
     let [_, old @ ..] = encoded.summary.as_slice() else { panic!() };
     let old = [[1].as_slice(), &old[..22], &old[23..]].concat();
