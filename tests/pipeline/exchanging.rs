@@ -67,7 +67,9 @@ async fn each_phase_has_its_time_and_together_they_are_the_response_time() {
     let record = requester_with(&[]).request(&plain.url("/dripping/150"), None, ENOUGH).await;
     let phases = record.phases.unwrap();
     assert_eq!((phases.dns, phases.tls, record.certificate_expires_at), (None, None, None));
-    assert!(phases.connect.is_some() && micros(phases.download) >= 150_000, "{phases:?}");
+    // A client that is late in noticing the head counts some of the body's time as the head's.
+    let answer = micros(phases.first_byte) + micros(phases.download);
+    assert!(phases.connect.is_some() && phases.download.is_some() && answer >= 150_000, "{phases:?}");
 }
 
 #[tokio::test]
