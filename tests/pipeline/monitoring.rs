@@ -319,6 +319,14 @@ async fn secrets_are_fetched_sent_and_never_told() {
         assert_eq!(message, expected);
     }
 
+    // The extension is on this machine, where a target may not be.
+    let mut guarded = variables.to_vec();
+    guarded.push(("WM_ALLOW_PRIVATE_TARGETS", "false"));
+    let summary = run(&probe_of(&place, &file, &guarded), Tick::default(), BUDGET).await.unwrap();
+    assert_eq!((summary.down, summary.published), (1, 1));
+    let blocked = consume_all(&place, 3).await.pop().unwrap().error.unwrap();
+    assert!(blocked.message.contains("a loopback address"), "{}", blocked.message);
+
     // What leads nowhere is told, all of it.
     let file = "monitors:\n- {id: a, url: 'http://a.test/', body: '${ssm:none} ${secretsmanager:api#no}'}\n\
                 - {id: b, url: 'http://b.test/', body: '${secretsmanager:api#no}'}";

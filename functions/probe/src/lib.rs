@@ -96,8 +96,9 @@ impl Probe {
             return Ok(Arc::clone(monitors));
         }
         let mut resolved = BTreeMap::new();
+        let exchanger = self.requester.exchanger().to_this_machine();
         for reference in references {
-            let value = self.config.extension.resolve(self.requester.exchanger(), &reference).await;
+            let value = self.config.extension.resolve(&exchanger, &reference).await;
             resolved.insert(reference, value);
         }
         let resolve = |reference: &str| resolved.get(reference).cloned().unwrap_or_else(|| Err(String::new()));

@@ -99,6 +99,11 @@ impl Exchanger {
         Ok(Self { tls: tls::settings(ca_file)?, egress: Arc::new(egress) })
     }
 
+    /// One that may go to this machine as well, for what is no target.
+    pub(crate) fn to_this_machine(&self) -> Self {
+        Self { tls: self.tls.clone(), egress: Arc::new(Egress::new(true, None)) }
+    }
+
     /// Makes an exchange. It ends by the deadline of its limits.
     pub async fn exchange(&self, request: &Request<'_>, limits: Limits) -> Exchange {
         let mut exchange = Exchange {
