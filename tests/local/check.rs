@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::{Result, anyhow};
-use probe::monitors::{Defaults, source::MonitorsFile};
+use probe::monitors::{Defaults, secrets::NOT_HERE, source::MonitorsFile};
 use shared::env::{Env, process};
 
 /// Prints what is wrong, a line each, or that nothing is.
@@ -28,7 +28,7 @@ fn check(file: &Path) -> Result<String> {
     let defaults = env.finish(defaults)?;
     let file = MonitorsFile::new(name.clone(), text, &process);
     let monitors =
-        file.read(&defaults, |_| Ok("resolved".to_owned())).map_err(|mistakes| anyhow!("{}", mistakes.join("\n")))?;
+        file.read(&defaults, |_| Ok(NOT_HERE.to_owned())).map_err(|mistakes| anyhow!("{}", mistakes.join("\n")))?;
     let (enabled, disabled) = (monitors.enabled.len(), monitors.disabled.len());
     let mut good = format!("{name} is good: {enabled} to be probed, {disabled} not enabled");
     for reference in file.outside() {

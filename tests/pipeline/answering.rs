@@ -254,7 +254,7 @@ async fn an_answer_is_split_by_what_and_into_buckets_of_which_none_is_left_out()
 
     let (response, body) = send(&place.stats(), "GET", "/stats?bucket=1m&from=1990-01-01T00:00:00Z").await;
     assert_eq!((response.status().as_u16(), &body["errors"][0]["parameter"]), (400, &json!("bucket")));
-    assert!(body["errors"][0]["detail"].as_str().unwrap().contains("may have 50000"), "{body}");
+    assert!(body["errors"][0]["detail"].as_str().unwrap().contains("may take 5000"), "{body}");
     let (_, body) = send(&place.stats(), "GET", "/stats?bucket=2h&by=colour").await;
     assert_eq!(body["errors"].as_array().unwrap().len(), 2);
 }

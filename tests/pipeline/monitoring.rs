@@ -90,7 +90,7 @@ async fn when_time_runs_out_every_slot_is_still_accounted_for() {
     reasons.sort_unstable();
     let [begun, waited, _] = reasons.as_slice() else { panic!("{records:?}") };
     assert!(begun.starts_with("given up after") && begun.contains("of 60000 ms"), "{begun}");
-    assert_eq!(*waited, "no time left: it waited for others, 1 at a time");
+    assert_eq!(*waited, "no time left: it waited for others, 1 at a time, 2 of one host");
 }
 
 #[tokio::test]

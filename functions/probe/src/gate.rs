@@ -15,7 +15,7 @@ use tokio::{
 use crate::monitors::Monitor;
 
 /// Requests to one host at a time.
-const PER_HOST: usize = 2;
+pub(crate) const PER_HOST: usize = 2;
 /// From one start to the next, on average.
 const START_GAP: Duration = Duration::from_micros(250);
 /// How far behind that starts may be and still make up for it: the clock that wakes them has milliseconds.

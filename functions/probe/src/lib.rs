@@ -29,6 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, tracing};
 use serde_json::Value;
@@ -95,12 +96,12 @@ impl Probe {
         {
             return Ok(Arc::clone(monitors));
         }
-        let mut resolved = BTreeMap::new();
         let exchanger = self.requester.exchanger().to_this_machine();
-        for reference in references {
+        let resolving = references.into_iter().map(async |reference| {
             let value = self.config.extension.resolve(&exchanger, &reference).await;
-            resolved.insert(reference, value);
-        }
+            (reference, value)
+        });
+        let resolved: BTreeMap<_, _> = join_all(resolving).await.into_iter().collect();
         let resolve = |reference: &str| resolved.get(reference).cloned().unwrap_or_else(|| Err(String::new()));
         match (self.config.source.read(&self.config.defaults, resolve), monitors.as_ref()) {
             (Ok(read), _) => {
@@ -109,7 +110,9 @@ impl Probe {
             }
             (Err(mistakes), Some((before, _))) => {
                 tracing::warn!("the monitors stay as they were: {}", mistakes.join("; "));
-                Ok(Arc::clone(before))
+                let before = Arc::clone(before);
+                *monitors = Some((Arc::clone(&before), Instant::now()));
+                Ok(before)
             }
             (Err(mistakes), None) => Err(ProbeError::Monitors(mistakes)),
         }

@@ -94,7 +94,8 @@ pub fn slots<'monitors>(
         if interval > pace.tick && !is_turn(monitor, tick, pace.tick) {
             continue;
         }
-        let spread = place(monitor, pace.spread.min(interval));
+        // Within its slot and its tick, with room for the request.
+        let spread = place(monitor, pace.spread.min(interval).min(pace.tick / 2));
         let mut offset = Duration::ZERO;
         while offset < pace.tick {
             let next = offset + interval;

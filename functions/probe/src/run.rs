@@ -1,6 +1,6 @@
 //! An invocation: the slots of a tick, many at a time, each accounted for.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{
     future::join,
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
     Probe, ProbeError,
-    gate::Gate,
+    gate::{Gate, PER_HOST},
     input::{InputError, Selection, Tick},
     monitors::{Monitor, Monitors},
     plan::{Pace, Slot, since, slots},
@@ -26,6 +26,8 @@ use crate::{
 
 /// Kept back from the time of an invocation for Kafka, at most; of a short one, a fifth.
 const PUBLISH_RESERVE: Duration = Duration::from_secs(3);
+/// What a record tells of an error, or of where a redirect led, at most.
+const MAX_TEXT_BYTES: usize = 2_048;
 /// Before the second attempt; twice as long before each further one.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -147,7 +149,9 @@ fn select<'monitors>(
                 let found = monitors.enabled.iter().find(|monitor| monitor.id.as_ref() == Some(id));
                 found.ok_or_else(|| InputError(unknown(monitors, id)))
             };
-            ids.iter().map(find).collect::<Result<_, _>>()?
+            // Each once, however often it is named.
+            let once = ids.iter().collect::<BTreeSet<_>>();
+            once.into_iter().map(find).collect::<Result<_, _>>()?
         }
         Selection::Tags(tags) => {
             let has_one = |monitor: &&Monitor| monitor.settings.tags.iter().any(|tag| tags.contains(tag));
@@ -215,11 +219,22 @@ impl Invocation<'_> {
             let circumstances = Circumstances { attempt, is_cold: self.is_cold, time_left };
             let record = match failed.take() {
                 None if permit.is_err() || time_left.is_zero() => {
-                    let reason = format!("no time left: it waited for others, {} at a time", self.gate.concurrency);
+                    let at_a_time = self.gate.concurrency;
+                    let reason =
+                        format!("no time left: it waited for others, {at_a_time} at a time, {PER_HOST} of one host");
                     published.push(self.miss(slot, reason).await);
                     return published;
                 }
-                None => self.requester.request(slot, circumstances).await,
+                None if slot.is_over(Timestamp::now()) => {
+                    let reason = "when it had waited for others, the next slot had begun";
+                    published.push(self.miss(slot, reason.to_owned()).await);
+                    return published;
+                }
+                None => {
+                    let record = self.requester.request(slot, circumstances).await;
+                    drop(permit);
+                    record
+                }
                 // An attempt that might not come to its end tells no more than the one before.
                 Some(record) if permit.is_err() || time_left < settings.timeout => {
                     published.push(self.publish(record).await);
@@ -227,12 +242,16 @@ impl Invocation<'_> {
                 }
                 Some(before) => {
                     let before = self.publish(Record { retried: true, ..before });
-                    let (before, record) = join(before, self.requester.request(slot, circumstances)).await;
+                    let request = async {
+                        let record = self.requester.request(slot, circumstances).await;
+                        drop(permit);
+                        record
+                    };
+                    let (before, record) = join(before, request).await;
                     published.push(before);
                     record
                 }
             };
-            drop(permit);
             let again_at = Instant::now() + RETRY_AFTER * 2_u32.pow(u32::from(attempt - 1));
             let is_last = attempt > settings.retries || again_at + settings.timeout > self.last_request;
             if record.outcome() != Outcome::Down || is_last {
@@ -256,6 +275,8 @@ impl Invocation<'_> {
             if let Cow::Owned(masked) = self.monitors.mask(text) {
                 *text = masked;
             }
+            // Not before: of a value that was cut in the middle nobody would know what it is a part of.
+            text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
         }
         (record.outcome(), record.retried, self.publisher.publish(&record).await)
     }

@@ -7,6 +7,8 @@
 //! Intervals*, 1991, section 5.2; Conover, *Practical Nonparametric Statistics*, 3rd edition, section 3.2). Where one of these
 //! is beyond the sample, the sample is too small for this quantile: the 99th percentile takes 368 values.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use shared::history::percentile::rank;
 use statrs::distribution::{Binomial, DiscreteCDF as _};
@@ -15,6 +17,10 @@ use crate::history::Tally;
 
 /// How sure an interval is.
 pub const CONFIDENCE: f64 = 0.95;
+/// The quantile of the standard normal distribution that leaves half of the rest above it.
+const Z: f64 = 1.959_964;
+/// Up to this size, the binomial distribution itself is asked; beyond, that is slow, and imprecise from some ten million on.
+const EXACT_UP_TO: u64 = 100_000;
 
 /// A percentile and what is known of it. Durations are in milliseconds, to the microsecond.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,11 +37,30 @@ pub struct Percentile {
     pub insufficient: bool,
 }
 
+/// Intervals that were reckoned already: the parts of an answer have few different sizes.
+#[derive(Default)]
+pub struct Intervals {
+    known: HashMap<(u64, u64), Interval>,
+}
+
+/// The ranks (from 0) of the ends of an interval; none where it is beyond the sample.
+type Interval = (Option<u64>, Option<u64>);
+
+impl Intervals {
+    fn of(&mut self, count: u64, fraction: f64) -> Interval {
+        *self.known.entry((count, fraction.to_bits())).or_insert_with(|| interval(count, fraction))
+    }
+}
+
 /// The percentiles of a sample, in the order in which they are asked for, and its least and its largest value, in
-/// milliseconds.
-pub fn estimate(tally: &mut Tally, percentiles: &[f64]) -> (Vec<Percentile>, Option<(f64, f64)>) {
-    let count = tally.durations();
-    let intervals: Vec<_> = percentiles.iter().map(|percentile| interval(count, percentile / 100.0)).collect();
+/// milliseconds. Where the values are those of a histogram, the ends of intervals are as far out as they may be.
+pub fn estimate(
+    tally: &mut Tally,
+    percentiles: &[f64],
+    intervals: &mut Intervals,
+) -> (Vec<Percentile>, Option<(f64, f64)>) {
+    let (count, error) = (tally.durations(), tally.relative_error());
+    let intervals: Vec<_> = percentiles.iter().map(|percentile| intervals.of(count, percentile / 100.0)).collect();
     let ranks: Vec<_> = percentiles.iter().filter_map(|percentile| rank(count, percentile / 100.0)).collect();
     // All at once, so that the values are gone through once.
     let mut wanted: Vec<u64> = ranks.iter().flat_map(|rank| [rank.lower, rank.upper]).collect();
@@ -50,7 +75,8 @@ pub fn estimate(tally: &mut Tally, percentiles: &[f64]) -> (Vec<Percentile>, Opt
     let mut found = Vec::with_capacity(percentiles.len());
     for (index, (&percentile, (low, high))) in percentiles.iter().zip(intervals).enumerate() {
         let ms = quantiles.get(index).copied().flatten().map(millis);
-        let [low_ms, high_ms] = [low, high].map(|rank| rank.and_then(|_| values.next()).map(millis));
+        let low_ms = low.and_then(|_| values.next()).map(|low| millis(low / (1.0 + error)));
+        let high_ms = high.and_then(|_| values.next()).map(|high| millis(high / (1.0 - error)));
         found.push(Percentile { percentile, ms, low_ms, high_ms, insufficient: low.is_none() || high.is_none() });
     }
     (found, values.next().zip(values.next()).map(|(least, largest)| (millis(least), millis(largest))))
@@ -64,7 +90,10 @@ pub fn millis(micros: f64) -> f64 {
 
 /// The ranks (from 0) between which the quantile `fraction` of whatever the sample is from lies; none where a rank is
 /// beyond the sample.
-fn interval(count: u64, fraction: f64) -> (Option<u64>, Option<u64>) {
+fn interval(count: u64, fraction: f64) -> Interval {
+    if count > EXACT_UP_TO {
+        return approximate(count, fraction);
+    }
     let Ok(below) = Binomial::new(fraction, count) else { return (None, None) };
     if count == 0 {
         return (None, None);
@@ -75,9 +104,33 @@ fn interval(count: u64, fraction: f64) -> (Option<u64>, Option<u64>) {
     (low, (high < count).then_some(high))
 }
 
+/// The same from the normal distribution that the binomial one comes close to (Hahn and Meeker, section 5.2.2).
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "ranks are whole, not negative, and below 2^53"
+)]
+fn approximate(count: u64, fraction: f64) -> Interval {
+    let mean = count as f64 * fraction;
+    let reach = Z * (mean * (1.0 - fraction)).sqrt();
+    let (low, high) = ((mean - reach).floor(), (mean + reach).ceil() as u64);
+    ((low >= 1.0).then(|| low as u64 - 1), (high < count).then_some(high))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::interval;
+    use super::{approximate, interval};
+
+    #[test]
+    fn large_samples_have_the_intervals_of_somewhat_smaller_ones() {
+        for fraction in [0.01, 0.5, 0.95, 0.99, 0.999] {
+            let (exact, approximate) = (interval(100_000, fraction), approximate(100_000, fraction));
+            let close = |one: Option<u64>, other: Option<u64>| one.unwrap().abs_diff(other.unwrap()) <= 2;
+            assert!(close(exact.0, approximate.0) && close(exact.1, approximate.1), "{exact:?}, {approximate:?}");
+        }
+        assert!(interval(u64::from(u32::MAX) * 1_000, 0.5).0.is_some());
+    }
 
     #[test]
     fn intervals_are_those_of_the_tables() {

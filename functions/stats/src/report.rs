@@ -12,17 +12,15 @@ use shared::{
 };
 
 use crate::{
-    estimate::{Percentile, estimate, millis},
+    estimate::{Intervals, Percentile, estimate, millis},
     history::{
-        History, Tally,
+        History, HistoryError, MAX_BUCKETS, Tally,
         split::{Bucket, Group, Part},
     },
     query::StatsQuery,
     response::StatsError,
 };
 
-/// Buckets of time in one report, at most.
-pub const MAX_BUCKETS: u64 = 50_000;
 /// Classes of statuses, in the order in which they are counted.
 const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
 
@@ -150,21 +148,22 @@ impl StatsReport {
         let History { urls, mut parts, locations, window: (from, to) } = history;
         let mut stats = Vec::with_capacity(urls.len());
         let mut buckets = 0;
+        let mut intervals = Intervals::default();
         for (url, tally) in urls {
             let range = tally.range;
-            let figures = figures(tally, &query.percentiles);
+            let figures = figures(tally, &query.percentiles, &mut intervals);
             let mut by_group: BTreeMap<Option<Group>, BTreeMap<Option<Micros>, Tally>> = BTreeMap::new();
             for (Part { group, bucket }, tally) in parts.remove(&url).unwrap_or_default() {
                 by_group.entry(group).or_default().insert(bucket, tally);
             }
             let ends = range.map(|(first, last)| (from.unwrap_or(first), to.map_or(last, |to| Micros(to.0 - 1))));
-            let mut series = |tallies: BTreeMap<Option<Micros>, Tally>| {
+            let mut series = |tallies: BTreeMap<Option<Micros>, Tally>, intervals: &mut Intervals| {
                 let (Some(bucket), Some(ends)) = (query.split.bucket, ends) else { return Ok(None) };
-                buckets += count_buckets(bucket, ends);
+                buckets += bucket.count(ends);
                 if buckets > MAX_BUCKETS {
-                    return Err(StatsError::TooLarge { buckets });
+                    return Err(StatsError::from(HistoryError::TooLarge { buckets }));
                 }
-                Ok(Some(fill(bucket, ends, tallies, &query.percentiles)))
+                Ok(Some(fill(bucket, ends, tallies, &query.percentiles, intervals)))
             };
             let mut entry = UrlStats {
                 url,
@@ -176,7 +175,7 @@ impl StatsReport {
                 series: None,
             };
             if query.split.by.is_none() {
-                entry.series = series(by_group.remove(&None).unwrap_or_default())?;
+                entry.series = series(by_group.remove(&None).unwrap_or_default(), &mut intervals)?;
             } else {
                 let mut groups = Vec::new();
                 for (group, tallies) in by_group {
@@ -186,8 +185,8 @@ impl StatsReport {
                         whole
                     });
                     let Some(whole) = whole else { continue };
-                    let figures = self::figures(whole, &query.percentiles);
-                    groups.push(GroupStats { group, figures, series: series(tallies)? });
+                    let figures = self::figures(whole, &query.percentiles, &mut intervals);
+                    groups.push(GroupStats { group, figures, series: series(tallies, &mut intervals)? });
                 }
                 groups.sort_by(|one, other| one.group.cmp(&other.group));
                 entry.groups = Some(groups);
@@ -198,33 +197,28 @@ impl StatsReport {
     }
 }
 
-/// How many buckets there are from the one of an instant to the one of another.
-fn count_buckets(bucket: Bucket, (first, last): (Micros, Micros)) -> u64 {
-    let distance = bucket.start(last).0.saturating_sub(bucket.start(first).0);
-    u64::try_from(distance / bucket.length() + 1).unwrap_or(0)
-}
-
 /// Each bucket from the one of an instant to the one of another, with what is known about it.
 fn fill(
     bucket: Bucket,
     (first, last): (Micros, Micros),
     mut tallies: BTreeMap<Option<Micros>, Tally>,
     percentiles: &[f64],
+    intervals: &mut Intervals,
 ) -> Vec<BucketStats> {
     let mut series = Vec::new();
     let mut start = bucket.start(first);
     while start <= last {
         let tally = tallies.remove(&Some(start)).unwrap_or_default();
-        series.push(BucketStats { bucket: start.timestamp(), figures: figures(tally, percentiles) });
+        series.push(BucketStats { bucket: start.timestamp(), figures: figures(tally, percentiles, intervals) });
         start = Micros(start.0 + bucket.length());
     }
     series
 }
 
-fn figures(mut tally: Tally, asked: &[f64]) -> Figures {
+fn figures(mut tally: Tally, asked: &[f64], intervals: &mut Intervals) -> Figures {
     let always = [50.0, 95.0, 99.0];
     let wanted: Vec<f64> = always.into_iter().chain(asked.iter().copied()).collect();
-    let (mut percentiles, extremes) = estimate(&mut tally, &wanted);
+    let (mut percentiles, extremes) = estimate(&mut tally, &wanted, intervals);
     let asked = percentiles.split_off(always.len());
     let mut always = percentiles.into_iter().map(|percentile| percentile.ms);
     let [p50_ms, p95_ms, p99_ms] = [(); 3].map(|()| always.next().flatten());

@@ -6,11 +6,7 @@ use lambda_http::{
 };
 use serde_json::json;
 
-use crate::{
-    history::HistoryError,
-    query::BadParameter,
-    report::{MAX_BUCKETS, StatsReport},
-};
+use crate::{history::HistoryError, query::BadParameter, report::StatsReport};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -27,14 +23,6 @@ pub enum StatsError {
     /// The database cannot be asked, or what is asked for cannot be had from it; the details are for the log.
     #[error(transparent)]
     History(#[from] HistoryError),
-    /// More buckets than one answer may have.
-    #[error(
-        "the answer would have {buckets} buckets, and may have {MAX_BUCKETS}: expected longer ones, a shorter window or fewer targets"
-    )]
-    TooLarge {
-        /// So many.
-        buckets: u64,
-    },
     /// The report cannot be written as JSON.
     #[error("cannot encode the report: {0}")]
     Encode(#[from] serde_json::Error),
@@ -75,13 +63,11 @@ pub fn to_http(answer: Result<StatsReport, StatsError>) -> Response<Body> {
             lambda_http::tracing::error!("{error}");
             (StatusCode::INTERNAL_SERVER_ERROR, json!({}))
         }
-        StatsError::History(error @ (HistoryError::TooMany { .. } | HistoryError::Dropped)) => {
-            let detail = error.to_string();
-            let errors = [BadParameter { parameter: "window".to_owned(), detail }];
-            (StatusCode::BAD_REQUEST, json!({ "errors": errors }))
-        }
-        StatsError::TooLarge { .. } => {
-            let errors = [BadParameter { parameter: "bucket".to_owned(), detail: error.to_string() }];
+        StatsError::History(
+            error @ (HistoryError::TooMany { .. } | HistoryError::Dropped | HistoryError::TooLarge { .. }),
+        ) => {
+            let parameter = if matches!(error, HistoryError::TooLarge { .. }) { "bucket" } else { "window" };
+            let errors = [BadParameter { parameter: parameter.to_owned(), detail: error.to_string() }];
             (StatusCode::BAD_REQUEST, json!({ "errors": errors }))
         }
         StatsError::History(HistoryError::Database(error)) => {

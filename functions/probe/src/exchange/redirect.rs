@@ -35,8 +35,11 @@ pub(super) fn follow(sent: &Sent, status: StatusCode, location: &str) -> Result<
         next.method = Method::GET;
         next.body = None;
     }
-    // What was meant for one origin is not for another: headers may hold secrets.
+    // What was meant for one origin is not for another: headers and body may hold secrets.
     if next.url.origin() != sent.url.origin() {
+        if next.body.is_some() {
+            return Err(refused("redirected to another origin, which the body is not sent to".to_owned()));
+        }
         next.headers = HeaderMap::new();
     }
     Ok(next)
@@ -64,16 +67,24 @@ mod tests {
             ("?q", "https://a.test/x/y?q"),
             ("http://b.test:8080/", "http://b.test:8080/"),
         ] {
-            assert_eq!(follow_to(Method::GET, 302, location).unwrap().url.as_str(), expected);
+            assert_eq!(follow_to(Method::POST, 302, location).unwrap().url.as_str(), expected);
         }
     }
 
     #[test]
     fn headers_stay_with_their_origin() {
-        assert_eq!(follow_to(Method::GET, 302, "/b").unwrap().headers.len(), 1);
+        assert_eq!(follow_to(Method::POST, 302, "/b").unwrap().headers.len(), 1);
         for elsewhere in ["https://b.test/", "http://a.test/", "https://a.test:444/"] {
-            assert!(follow_to(Method::GET, 302, elsewhere).unwrap().headers.is_empty(), "{elsewhere}");
+            assert!(follow_to(Method::POST, 302, elsewhere).unwrap().headers.is_empty(), "{elsewhere}");
         }
+    }
+
+    #[test]
+    fn a_body_stays_with_its_origin() {
+        assert!(follow_to(Method::POST, 307, "/b").unwrap().body.is_some());
+        assert!(follow_to(Method::POST, 303, "https://b.test/").unwrap().body.is_none());
+        let failure = follow_to(Method::POST, 307, "http://a.test/").err().unwrap();
+        assert!(failure.message.contains("the body is not sent"), "{}", failure.message);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{io::Read as _, ops::RangeInclusive};
 
-use flate2::read::{GzDecoder, ZlibDecoder};
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use jiff::Timestamp;
 use jsonpath_rust::{parser::model::JpQuery, parser::parse_json_path, query::js_path_process};
 use regex::Regex;
@@ -132,7 +132,7 @@ impl ExpectText {
         match (holds, values.is_empty()) {
             (false, _) => Ok(()),
             (true, true) => Err(format!("there is no header {name}: expected {expected}")),
-            (true, false) => Err(format!("the header {name} is {:?}: expected {expected}", clip(&value))),
+            (true, false) => Err(format!("the header {name} is {value:?}: expected {expected}")),
         }
     }
 }
@@ -153,13 +153,13 @@ impl ExpectBody {
                 match selects {
                     Selects::Nothing => match found.first() {
                         None => Ok(()),
-                        Some(value) => Err(format!("{path} is {}: expected nothing", clip(&value.to_string()))),
+                        Some(value) => Err(format!("{path} is {value}: expected nothing")),
                     },
                     _ if found.is_empty() => Err(format!("{path} is not in {part}")),
                     Selects::Something => Ok(()),
-                    Selects::Only(expected) => match found.iter().find(|value| **value != expected) {
+                    Selects::Only(expected) => match found.iter().find(|value| !is_same(value, expected)) {
                         None => Ok(()),
-                        Some(value) => Err(format!("{path} is {}: expected {expected}", clip(&value.to_string()))),
+                        Some(value) => Err(format!("{path} is {value}: expected {expected}")),
                     },
                 }
             }
@@ -175,7 +175,7 @@ fn decode(answer: &Answer) -> Result<String, Failure> {
     let limit = MAX_DECODED_BYTES + 1;
     let read = match encoding.trim().to_ascii_lowercase().as_str() {
         "" | "identity" => bytes.take(limit).read_to_end(&mut decoded),
-        "gzip" | "x-gzip" => GzDecoder::new(bytes).take(limit).read_to_end(&mut decoded),
+        "gzip" | "x-gzip" => MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut decoded),
         "deflate" => ZlibDecoder::new(bytes).take(limit).read_to_end(&mut decoded),
         other => {
             return Err(failure(
@@ -201,9 +201,12 @@ fn failure(kind: FailureKind, message: String) -> Failure {
     Failure { kind, message }
 }
 
-/// As much of a text as a person wants to read.
-fn clip(text: &str) -> &str {
-    text.char_indices().nth(200).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+/// Whether two values are the same; numbers by what they are worth, not by how they are written.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one.as_f64(), other.as_f64()) {
+        (Some(one_number), Some(other_number)) if !(one.is_i64() && other.is_i64()) => one_number == other_number,
+        _ => one == other,
+    }
 }
 
 fn print(ranges: &[RangeInclusive<u16>]) -> String {
@@ -213,4 +216,24 @@ fn print(ranges: &[RangeInclusive<u16>]) -> String {
         (first, last) => format!("{first}-{last}"),
     };
     ranges.iter().map(range).collect::<Vec<_>>().join(" or ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::is_same;
+
+    #[test]
+    fn numbers_are_the_same_by_what_they_are_worth() {
+        for (one, other, expected) in [
+            (json!(10), json!(10.0), true),
+            (json!(10), json!(10), true),
+            (json!(9_007_199_254_740_993_i64), json!(9_007_199_254_740_992_i64), false),
+            (json!(10), json!("10"), false),
+            (json!(null), json!(null), true),
+        ] {
+            assert_eq!(is_same(&one, &other), expected, "{one} and {other}");
+        }
+    }
 }

@@ -93,13 +93,9 @@ impl<'node, 'text> Fields<'node, 'text> {
         Some(Self { what, own, defaults, known: Vec::new() })
     }
 
-    /// The value of a key; none where it is null.
+    /// The value of a key. Null is a value too: where it is not expected, something is missing, such as text that begins
+    /// with a `#`.
     pub(super) fn get(&mut self, key: &'static str) -> Option<&'node Node<'text>> {
-        self.get_or_null(key).filter(|value| !value.data.is_null())
-    }
-
-    /// The value of a key, even if it is null.
-    pub(super) fn get_or_null(&mut self, key: &'static str) -> Option<&'node Node<'text>> {
         self.known.push(key);
         self.own.data.as_mapping_get(key).or_else(|| self.defaults?.data.as_mapping_get(key))
     }
@@ -109,7 +105,7 @@ impl<'node, 'text> Fields<'node, 'text> {
         self.known.push(key);
         let own = self.own.data.as_mapping_get(key);
         let default = self.defaults.and_then(|defaults| defaults.data.as_mapping_get(key));
-        [default, own].map(|value| value.filter(|value| !value.data.is_null()))
+        [default, own]
     }
 
     /// Refuses keys that were not asked for.

@@ -11,7 +11,7 @@ use super::{
     Defaults, Monitor, Settings,
     expect::{Expect, ExpectBody, ExpectText, Selects, query},
     node::{Fields, Mistakes, Node, kind},
-    secrets::{Hidden, Secrets},
+    secrets::{Hidden, NOT_HERE, Secrets},
     values,
 };
 use crate::config::check_url;
@@ -115,6 +115,9 @@ fn name(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<String> {
 fn target(node: &Node<'_>, secrets: &Secrets, mistakes: &mut Mistakes) -> Option<(String, Hidden<Url>)> {
     let written = values::text(node, mistakes)?;
     let text = mistakes.check(node, secrets.expand(&written))?;
+    if text.contains(NOT_HERE) {
+        return Some((written, Hidden(Url::parse("http://not.here.invalid/").ok()?)));
+    }
     // What is wrong with a secret is told without it.
     let checked = check_url(&text).map_err(|error| {
         if text == written { error } else { format!("{written:?} with its references is not a URL that can be probed") }
@@ -172,7 +175,12 @@ fn redirects(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<usize> {
 
 fn expect(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<Expect> {
     let mut fields = Fields::of("expect", node, None, mistakes)?;
-    let status = fields.get("status").map(|node| values::list(node, mistakes, values::status));
+    let status = fields.get("status").map(|node| {
+        if node.data.as_sequence().is_some_and(Vec::is_empty) {
+            mistakes.at(node, "this is an empty list: no answer would be as expected");
+        }
+        values::list(node, mistakes, values::status)
+    });
     let mut headers = Vec::new();
     if let Some(node) = fields.get("headers") {
         match node.data.as_mapping() {
@@ -232,7 +240,7 @@ fn body(node: &Node<'_>, mistakes: &mut Mistakes) -> Vec<ExpectBody> {
 fn json(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<ExpectBody> {
     let mut fields = Fields::of("an expectation of JSON", node, None, mistakes)?;
     let path = fields.get("path");
-    let equals = fields.get_or_null("equals").map(|node| mistakes.check(node, value(node)).map(Selects::Only));
+    let equals = fields.get("equals").map(|node| mistakes.check(node, value(node)).map(Selects::Only));
     let exists = fields.get("exists").map(|node| {
         values::switch(node, mistakes).map(|exists| if exists { Selects::Something } else { Selects::Nothing })
     });
@@ -259,7 +267,11 @@ pub(super) fn value(node: &Node<'_>) -> Result<Value, String> {
         return entries.iter().map(entry).collect();
     }
     let data = &node.data;
-    let number = data.as_integer().map(Value::from).or_else(|| data.as_floating_point().map(Value::from));
+    if data.is_null() {
+        return Ok(Value::Null);
+    }
+    let float = data.as_floating_point().filter(|float| float.is_finite());
+    let number = data.as_integer().map(Value::from).or_else(|| float.map(Value::from));
     let scalar = data.as_str().map(Value::from).or_else(|| data.as_bool().map(Value::from)).or(number);
-    Ok(scalar.unwrap_or(Value::Null))
+    scalar.ok_or_else(|| format!("{} is no value of JSON", kind(node)))
 }

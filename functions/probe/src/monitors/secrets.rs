@@ -3,15 +3,19 @@
 
 use std::{
     borrow::Cow,
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
 
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
 /// Variables that are the credentials of the function's own role: a target is not to have them.
 const CREDENTIALS: [&str; 4] =
     ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
+
+/// What stands for a value that can be had in AWS only, where a file is checked without it.
+pub const NOT_HERE: &str = "a-value-that-is-not-here";
 
 /// What a mask leaves readable: to hide each "1" would hide everything, and a secret is longer.
 const MIN_MASKED_BYTES: usize = 4;
@@ -89,7 +93,9 @@ impl Secrets {
                      ${{secretsmanager:NAME#KEY}} or ${{ssm:NAME}}"
                 ))
             } else {
-                lookup(&name).ok_or_else(|| format!("${{{name}}} leads nowhere: there is no variable {name}"))
+                // An empty one counts as unset, as everywhere.
+                let value = lookup(&name).filter(|value| !value.is_empty());
+                value.ok_or_else(|| format!("${{{name}}} leads nowhere: there is no variable {name}"))
             };
             (name, Hidden(value))
         });
@@ -125,18 +131,32 @@ impl Secrets {
     #[must_use]
     pub fn mask<'text>(&self, text: &'text str) -> Cow<'text, str> {
         let mut masked = Cow::Borrowed(text);
-        for (name, Hidden(value)) in &self.values {
-            let Ok(value) = value else { continue };
-            let encoded: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
-            let spaced = encoded.replace('+', "%20");
-            for form in [value, &encoded, &spaced] {
-                if form.len() >= MIN_MASKED_BYTES && masked.contains(form) {
-                    masked = masked.replace(form, &format!("${{{name}}}")).into();
-                }
+        let values = self.values.iter().filter_map(|(name, Hidden(value))| Some((name, value.as_ref().ok()?)));
+        let mut forms: Vec<_> = values.flat_map(|(name, value)| forms(value).map(move |form| (form, name))).collect();
+        // The longest first: one value may be a part of another.
+        forms.sort_by_key(|(form, _)| Reverse(form.len()));
+        for (form, name) in forms {
+            if form.len() >= MIN_MASKED_BYTES && masked.contains(&form) {
+                masked = masked.replace(&form, &format!("${{{name}}}")).into();
             }
         }
         masked
     }
+}
+
+/// A value as it may stand in a message: as it is, escaped, or in one of the encodings of a URL.
+fn forms(value: &str) -> [String; 7] {
+    let json = serde_json::Value::from(value).to_string();
+    let json = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or_default().to_owned();
+    let form: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+    let [mut path, mut query] = ["http://a/?", "http://a/?"].map(|url| Url::parse(url).ok());
+    if let (Some(path), Some(query)) = (&mut path, &mut query) {
+        path.set_path(value);
+        query.set_query(Some(value));
+    }
+    let path = path.map(|url| url.path().trim_start_matches('/').to_owned()).unwrap_or_default();
+    let query = query.and_then(|url| url.query().map(str::to_owned)).unwrap_or_default();
+    [value.to_owned(), value.escape_debug().to_string(), json, form.replace('+', "%20"), form, path, query]
 }
 
 #[cfg(test)]
@@ -183,6 +203,25 @@ mod tests {
         assert!(!format!("{secrets:?}").contains("s3cret"));
         let told = "the header echo is \"s3cret/value\", from https://a.test/s3cret%2Fvalue";
         assert_eq!(secrets.mask(told), "the header echo is \"${TOKEN}\", from https://a.test/${TOKEN}");
+    }
+
+    #[test]
+    fn a_value_is_masked_in_every_form_in_which_it_may_be_told() {
+        let lookup = |name: &str| match name {
+            "USER" => Some("admin".to_owned()),
+            "PASSWORD" => Some("admin\"p@ss w/rd\n".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        let secrets = Secrets::from_env("${USER} ${PASSWORD} ${EMPTY}", &lookup);
+        let value = lookup("PASSWORD").unwrap();
+        let mut url = Url::parse("http://a.test/").unwrap();
+        url.set_path(&value);
+        for told in [value.clone(), format!("{value:?}"), serde_json::json!([value]).to_string(), url.to_string()] {
+            let masked = secrets.mask(&told);
+            assert!(masked.contains("${PASSWORD}") && !masked.contains("p@ss") && !masked.contains("USER"), "{masked}");
+        }
+        assert!(secrets.expand("${EMPTY}").is_err());
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Where the monitors come from: `WM_URL`, the file of `WM_MONITORS_FILE`, or the one that is shipped with the function.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path};
 
 use shared::env::Env;
 
 use super::{
     Defaults, Monitors,
-    secrets::{Secrets, outside},
+    secrets::{NOT_HERE, Secrets, outside},
 };
 
 /// The file that is shipped: SAM takes nothing of a Rust function but its program, so that it is in there.
@@ -48,7 +48,13 @@ impl Source {
                     return Self::Urls(Vec::new());
                 }
             },
-            (None, None) => Self::File(MonitorsFile::shipped(env.optional("LAMBDA_TASK_ROOT").as_deref(), lookup)),
+            (None, None) => match MonitorsFile::shipped(env.optional("LAMBDA_TASK_ROOT").as_deref(), lookup) {
+                Ok(file) => Self::File(file),
+                Err(mistake) => {
+                    env.mistake(mistake);
+                    return Self::Urls(Vec::new());
+                }
+            },
             (Some(urls), Some(_)) => {
                 env.mistake("WM_URL and WM_MONITORS_FILE are both set: expected one of them".to_owned());
                 Self::Urls(urls)
@@ -56,7 +62,7 @@ impl Source {
         };
         let checked = match &source {
             Self::Urls(_) => source.read(defaults, |_| Err(String::new())),
-            Self::File(_) => source.read(defaults, |_| Ok("resolved".to_owned())),
+            Self::File(_) => source.read(defaults, |_| Ok(NOT_HERE.to_owned())),
         };
         checked.err().into_iter().flatten().for_each(|mistake| env.mistake(mistake));
         source
@@ -81,8 +87,15 @@ impl Source {
         resolve: impl Fn(&str) -> Result<String, String>,
     ) -> Result<Monitors, Vec<String>> {
         match self {
-            Self::Urls(urls) => Monitors::of_urls(urls, defaults)
-                .map_err(|mistakes| mistakes.iter().map(|mistake| format!("WM_URL: {mistake}")).collect()),
+            Self::Urls(urls) => {
+                let twice =
+                    urls.iter().enumerate().filter(|(index, url)| urls.iter().take(*index).any(|other| other == *url));
+                let mut mistakes: Vec<_> = twice.map(|(_, url)| format!("WM_URL: {url:?} is there twice")).collect();
+                let monitors = Monitors::of_urls(urls, defaults);
+                mistakes
+                    .extend(monitors.as_ref().err().into_iter().flatten().map(|mistake| format!("WM_URL: {mistake}")));
+                monitors.ok().filter(|_| mistakes.is_empty()).ok_or(mistakes)
+            }
             Self::File(file) => file.read(defaults, resolve),
         }
     }
@@ -97,9 +110,13 @@ impl MonitorsFile {
     }
 
     /// The one beside the program, or else in it.
-    fn shipped(task_root: Option<&str>, lookup: &dyn Fn(&str) -> Option<String>) -> Self {
-        let beside = task_root.and_then(|root| fs::read_to_string(Path::new(root).join(SHIPPED_NAME)).ok());
-        Self::new(SHIPPED_NAME.to_owned(), beside.unwrap_or_else(|| SHIPPED.to_owned()), lookup)
+    fn shipped(task_root: Option<&str>, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let text = match task_root.map(|root| fs::read_to_string(Path::new(root).join(SHIPPED_NAME))) {
+            Some(Ok(text)) => text,
+            Some(Err(error)) if error.kind() != ErrorKind::NotFound => return Err(format!("{SHIPPED_NAME}: {error}")),
+            Some(Err(_)) | None => SHIPPED.to_owned(),
+        };
+        Ok(Self::new(SHIPPED_NAME.to_owned(), text, lookup))
     }
 
     /// The references that only the extension for parameters and secrets can resolve.
@@ -140,6 +157,29 @@ mod tests {
         env.finish(()).unwrap();
         let monitors = source.read(&defaults(), |_| Err("unused".to_owned())).unwrap();
         monitors.enabled.into_iter().map(|monitor| monitor.id).collect()
+    }
+
+    fn mistakes(variables: &[(&str, &str)]) -> String {
+        let lookup = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let mut env = Env::new(&lookup);
+        Source::from_env(&mut env, &lookup, &defaults());
+        env.finish(()).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_can_be_had_in_aws_only_is_taken_to_be_good_wherever_it_stands() {
+        let file = std::env::temp_dir().join(format!("monitors-{}.yaml", std::process::id()));
+        let text = "monitors:\n- {id: a, url: '${ssm:/url}', headers: {a: '${secretsmanager:b#c}'}}\n\
+                    - {id: b, url: 'http://b.test:${ssm:/port}/'}";
+        fs::write(&file, text).unwrap();
+        assert_eq!(mistakes(&[("WM_MONITORS_FILE", file.to_str().unwrap())]), "");
+        fs::remove_file(file).unwrap();
+    }
+
+    #[test]
+    fn a_url_is_there_once() {
+        let twice = mistakes(&[("WM_URL", "http://a.test,http://b.test,http://a.test")]);
+        assert!(twice.contains("WM_URL: \"http://a.test\" is there twice"), "{twice}");
     }
 
     #[test]

@@ -132,7 +132,14 @@ fn the_file_in_the_readme_is_a_good_one() {
 }
 
 /// Bad files: each mistake with its place.
-const BAD: [(&str, &[&str]); 37] = [
+const BAD: [(&str, &[&str]); 41] = [
+    ("monitors:\n- {id: a, url: 'http://a.test', expect: {body: {contains: }}}", &["this is nothing: expected text"]),
+    ("monitors:\n- {id: a, url: 'http://a.test', timeout: }", &["this is nothing: expected a duration"]),
+    ("monitors:\n- {id: a, url: 'http://a.test', expect: {status: []}}", &["this is an empty list"]),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {body: {json: {path: $.a, equals: .nan}}}}",
+        &["NaN is no value of JSON"],
+    ),
     ("", &["1:1: there are 0 documents"]),
     ("a: [", &["this is not YAML"]),
     ("- a", &["1:1: a monitors file is a list: expected keys"]),
@@ -275,6 +282,7 @@ fn the_published_schema_accepts_what_is_read_and_refuses_what_is_not() {
         "is not a JSONPath",
         "is not a regular expression",
         "${MISSING}",
+        "no value of JSON",
     ];
     for (bad, mistakes) in BAD {
         let told = mistakes.concat();

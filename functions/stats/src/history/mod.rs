@@ -10,7 +10,7 @@ pub mod split;
 mod tally;
 mod targets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{TryStreamExt as _, join};
 use shared::{Micros, Span, database::DatabaseError, history::Measure};
@@ -30,6 +30,11 @@ use self::{
 
 /// Where an answer stops being exact unless it is asked to: up to here that takes tens of milliseconds.
 pub const EXACT_PROBES: i64 = 4_000_000;
+
+/// Buckets of time in one answer, at most: more would not fit into the six megabytes that Lambda answers with.
+pub const MAX_BUCKETS: u64 = 5_000;
+/// Parts that are read for one answer, at most, so that they fit into the memory of a small function.
+const MAX_PARTS: usize = 100_000;
 
 /// What to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,13 +88,21 @@ pub enum HistoryError {
     /// There are so many probes that they are not gone through one by one, as this split would need.
     #[error(
         "there are {probes} probes in the whole days of this window, and at most {limit} are split like this: expected a \
-         shorter window, fewer targets, or bucket=1d"
+         shorter window, fewer targets, or bucket=1d without by=status or by=outcome"
     )]
     TooMany {
         /// So many.
         probes: i64,
         /// And so many could be.
         limit: i64,
+    },
+    /// More parts than an answer may have.
+    #[error(
+        "this takes {buckets} buckets or more, and may take {MAX_BUCKETS}: expected longer ones, a shorter window or fewer targets"
+    )]
+    TooLarge {
+        /// So many.
+        buckets: u64,
     },
     /// What this split would need was dropped.
     #[error(
@@ -128,7 +141,7 @@ pub async fn read(client: &Client, query: &HistoryQuery<'_>) -> Result<History, 
             let (urls, parts, locations) = Default::default();
             Ok(History { urls, parts, locations, window: (query.from, query.to) })
         }
-        Err(error @ (HistoryError::TooMany { .. } | HistoryError::Dropped)) => {
+        Err(error @ (HistoryError::TooMany { .. } | HistoryError::Dropped | HistoryError::TooLarge { .. })) => {
             client.batch_execute("rollback").await?;
             Err(error)
         }
@@ -141,11 +154,19 @@ async fn read_snapshot(client: &Client, query: &HistoryQuery<'_>) -> Result<Hist
     // The lock comes before the snapshot: no partition whose rows the snapshot holds can then be dropped.
     let begin = "begin isolation level repeatable read read only; set local jit = off; \
                  lock table only probes in access share mode";
-    let names =
-        [&query.urls, &query.monitors, &query.tags].map(|names| (names as &(dyn ToSql + Sync), Type::TEXT_ARRAY));
+    let mut names = vec![&query.urls, &query.monitors];
+    // A database that flush has not brought up to date yet has no tags.
+    let select_targets = match &query.tags {
+        None => include_str!("select_targets.sql"),
+        tags => {
+            names.push(tags);
+            include_str!("select_tagged_targets.sql")
+        }
+    };
+    let names: Vec<_> = names.into_iter().map(|names| (names as &(dyn ToSql + Sync), Type::TEXT_ARRAY)).collect();
     let (begun, targets, unsealed) = join!(
         client.batch_execute(begin),
-        client.query_typed(include_str!("select_targets.sql"), &names),
+        client.query_typed(select_targets, &names),
         client.query_typed(include_str!("select_unsealed.sql"), &[]),
     );
     begun?;
@@ -153,6 +174,13 @@ async fn read_snapshot(client: &Client, query: &HistoryQuery<'_>) -> Result<Hist
     let unsealed = unsealed?;
     let (horizon, unsealed) = Unsealed::read(&unsealed)?;
     let window = Window::new(query.from, query.to, horizon);
+    if let (Some(bucket), (Some(from), Some(to))) = (query.split.bucket, window.ends()) {
+        let urls = targets.urls.values().collect::<BTreeSet<_>>().len();
+        let buckets = bucket.count((from, Micros(to.0.max(from.0 + 1) - 1))).saturating_mul(urls as u64);
+        if buckets > MAX_BUCKETS {
+            return Err(HistoryError::TooLarge { buckets });
+        }
+    }
     let probes = whole_days(client, &targets, &unsealed, window).await?;
     let is_exact = probes.is_some_and(|probes| probes <= query.exact_probes);
     let coarsest = match probes {
@@ -168,6 +196,7 @@ async fn read_snapshot(client: &Client, query: &HistoryQuery<'_>) -> Result<Hist
     let mut tallies = Tallies::new();
     for &block in targets.blocks.keys() {
         tallies.extend(reader.read_block(&unsealed.cover(block, window, coarsest)).await?);
+        reader.check(&tallies)?;
     }
     let is_split = query.split != Split::default();
     let (mut urls, mut parts): (BTreeMap<String, Tally>, BTreeMap<String, BTreeMap<Part, Tally>>) = Default::default();

@@ -18,6 +18,7 @@ use tokio_postgres::{
 };
 
 use super::{
+    HistoryError, MAX_PARTS,
     cover::{self, Cover, Window},
     merge,
     split::{Part, Split},
@@ -41,7 +42,7 @@ pub(super) struct Reader<'read> {
 impl Reader<'_> {
     /// A block of targets. The queries are sent together, so that the server works on one while the answer to another is
     /// added up.
-    pub(super) async fn read_block(&self, cover: &Cover) -> Result<Tallies, DatabaseError> {
+    pub(super) async fn read_block(&self, cover: &Cover) -> Result<Tallies, HistoryError> {
         let (mut tallies, summaries, unsealed) =
             try_join!(self.chunks(cover), self.summaries(cover), self.unsealed(cover))?;
         for (key, more) in summaries.into_iter().chain(unsealed) {
@@ -50,12 +51,21 @@ impl Reader<'_> {
         Ok(tallies)
     }
 
+    /// Whether there are no more parts than there may be.
+    pub(super) fn check(&self, tallies: &Tallies) -> Result<(), HistoryError> {
+        let is_split = self.split != Split::default();
+        match tallies.len() {
+            parts if is_split && parts > MAX_PARTS => Err(HistoryError::TooLarge { buckets: parts as u64 }),
+            _ => Ok(()),
+        }
+    }
+
     fn tally<'tallies>(&self, tallies: &'tallies mut Tallies, target: i32, part: Part) -> &'tallies mut Tally {
         tallies.entry((target, part)).or_insert_with(|| Tally::new(self.is_exact))
     }
 
     /// The whole days and months.
-    async fn summaries(&self, cover: &Cover) -> Result<Tallies, DatabaseError> {
+    async fn summaries(&self, cover: &Cover) -> Result<Tallies, HistoryError> {
         let mut tallies = Tallies::new();
         if cover.summaries.is_empty() {
             return Ok(tallies);
@@ -68,13 +78,13 @@ impl Reader<'_> {
             let starts_at = row.try_get("starts_at")?;
             let part = self.split.part(row.try_get("location_id")?, None, starts_at);
             let tally = self.tally(&mut tallies, row.try_get("target_id")?, part);
-            tally.add_summary(starts_at, row.try_get("summary")?, phases.transpose()?)?;
+            tally.add_summary(starts_at, row.try_get("summary")?, phases.transpose()?).map_err(DatabaseError::from)?;
         }
         Ok(tallies)
     }
 
     /// The sealed hours that no summary stands for.
-    async fn chunks(&self, cover: &Cover) -> Result<Tallies, DatabaseError> {
+    async fn chunks(&self, cover: &Cover) -> Result<Tallies, HistoryError> {
         let mut tallies = Tallies::new();
         let window = self.window.from..self.window.to;
         for &range in &cover.ranges {
@@ -85,28 +95,30 @@ impl Reader<'_> {
                 if self.split.needs_samples() {
                     let columns =
                         Columns { samples: row.try_get(2)?, instants: row.try_get(3)?, phases: row.try_get(4)? };
-                    for sample in chunk::decode(hour, columns)? {
+                    for sample in chunk::decode(hour, columns).map_err(DatabaseError::from)? {
                         self.add(&mut tallies, target, location, &sample);
                     }
+                    self.check(&tallies)?;
                     continue;
                 }
-                let samples = Samples::read(hour, row.try_get(2)?)?;
+                let samples = Samples::read(hour, row.try_get(2)?).map_err(DatabaseError::from)?;
                 let phase = self.measure.phase().map(|phase| row.try_get(4).map(|bytes| (phase, bytes)));
                 let tally = self.tally(&mut tallies, target, self.split.part(location, None, hour));
-                tally.add_chunk(&samples, row.try_get(3)?, phase.transpose()?, &window)?;
+                tally.add_chunk(&samples, row.try_get(3)?, phase.transpose()?, &window).map_err(DatabaseError::from)?;
             }
         }
         Ok(tallies)
     }
 
     /// The hours that are not sealed.
-    async fn unsealed(&self, cover: &Cover) -> Result<Tallies, DatabaseError> {
+    async fn unsealed(&self, cover: &Cover) -> Result<Tallies, HistoryError> {
         let mut tallies = Tallies::new();
         let only = self.targets.only(cover.block);
         let with_phases = self.measure.phase().is_some();
         let selected = open::select(self.client, cover.block, only, &cover.unsealed_hours, with_phases).await?;
         for (((target, location), _), samples) in selected {
             samples.iter().for_each(|sample| self.add(&mut tallies, target, location, sample));
+            self.check(&tallies)?;
         }
         Ok(tallies)
     }

@@ -68,6 +68,13 @@ impl Bucket {
         }
     }
 
+    /// How many there are from the one of an instant to the one of another.
+    #[must_use]
+    pub fn count(self, (first, last): (Micros, Micros)) -> u64 {
+        let distance = self.start(last).0.saturating_sub(self.start(first).0);
+        u64::try_from(distance / self.length() + 1).unwrap_or(0)
+    }
+
     /// The start of the bucket of an instant.
     #[must_use]
     pub fn start(self, instant: Micros) -> Micros {
