@@ -30,6 +30,12 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
+    /// Whether the server ended a statement that took longer than it may.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Query(error) if error.code() == Some(&SqlState::QUERY_CANCELED))
+    }
+
     /// Whether the same work may well succeed on a new connection: this one was closed or broke (SQLSTATE class 08), the
     /// server ended it or shuts down (57P), it leads to a server that became read-only in a failover (25006), or others
     /// were in the way (40001, 40P01).

@@ -8,6 +8,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_history.sql"),
     include_str!("../migrations/0003_attempts.sql"),
     include_str!("../migrations/0004_target_settings.sql"),
+    include_str!("../migrations/0005_reader.sql"),
 ];
 
 /// The newest migration that the database has had.

@@ -20,6 +20,9 @@ pub const MAX_URL_BYTES: usize = 2_048;
 /// entry above 2,704 bytes.
 pub const MAX_NAME_BYTES: usize = 255;
 
+/// The highest number of an attempt.
+const MAX_ATTEMPT: u16 = (1 << 14) - 1;
+
 /// One request and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -143,6 +146,15 @@ impl Record {
         })
     }
 
+    /// Whether its slot began late: a tenth of its interval, or more, after it was due. Where the interval is not known, it
+    /// did not.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        let late = self.prober.and_then(|prober| prober.late_ms).map(|late| i64::from(late.as_micros()));
+        let interval = self.interval_ms.map(|millis| i64::from(millis) * 1_000);
+        late.zip(interval).is_some_and(|(late, interval)| late * 10 >= interval)
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.url.is_empty() {
             return Err("url is empty".to_owned());
@@ -153,8 +165,8 @@ impl Record {
         if self.http_status_code.is_some() && self.response_time_ms.is_none() {
             return Err("response_time_ms is null, but there is a response: http_status_code is not".to_owned());
         }
-        if !(1..=i16::MAX.unsigned_abs()).contains(&self.attempt) {
-            return Err(format!("attempt is {}: expected 1 to {}", self.attempt, i16::MAX));
+        if !(1..=MAX_ATTEMPT).contains(&self.attempt) {
+            return Err(format!("attempt is {}: expected 1 to {MAX_ATTEMPT}", self.attempt));
         }
         if self.interval_ms.is_some_and(|millis| i32::try_from(millis).is_err()) {
             return Err(format!("interval_ms is above {}", i32::MAX));
@@ -259,7 +271,7 @@ mod tests {
             ("http_status_code", serde_json::json!(1_000)),
             ("response_time_ms", serde_json::json!(null)),
             ("attempt", serde_json::json!(0)),
-            ("attempt", serde_json::json!(32_768)),
+            ("attempt", serde_json::json!(16_384)),
             ("interval_ms", serde_json::json!(2_147_483_648_u32)),
             ("tags", serde_json::json!(["a\u{0}"])),
             ("tags", serde_json::json!(["t".repeat(MAX_NAME_BYTES + 1)])),

@@ -1,16 +1,18 @@
-//! Postgres to stats: the figures, the filters, and every kind of answer.
+//! Postgres to stats: the figures, the filters and the parts.
 
 use jiff::Timestamp;
-use lambda_http::{Body, Request, Response, http};
-use local_stack::workspace;
+use lambda_http::Body;
 use serde_json::{Value, json};
 use shared::{Micros, timestamp};
-use stats::{Stats, StatsConfig, handle, query::StatsQuery, report::UrlStats, run};
+use stats::{query::StatsQuery, report::TargetStats, run};
 
-use crate::support::{Place, batch, free_port, hours_ago, lookup, record_at};
+use crate::{
+    serving::send,
+    support::{Place, batch, hours_ago, record_at},
+};
 
-/// The hour of the fixtures below.
-fn at(time: &str) -> Timestamp {
+/// A time of the day of the fixtures below.
+pub(crate) fn at(time: &str) -> Timestamp {
     format!("2026-11-23T{time}Z").parse().unwrap()
 }
 
@@ -32,16 +34,8 @@ async fn store(place: &Place, probes: &[(&str, &str, Option<u16>, f64)]) {
     assert_eq!(stored.stored, probes.len());
 }
 
-async fn ask(place: &Place, query: &str, now: Timestamp) -> Vec<UrlStats> {
+pub(crate) async fn ask(place: &Place, query: &str, now: Timestamp) -> Vec<TargetStats> {
     run(&place.stats(), &StatsQuery::parse(query).unwrap(), now).await.unwrap().stats
-}
-
-async fn send(stats: &Stats, method: &str, path: &str) -> (Response<Body>, Value) {
-    let request: Request = http::Request::builder().method(method).uri(path).body(Body::Empty).unwrap();
-    let response = handle(stats, request).await.unwrap();
-    let Body::Text(text) = response.body() else { panic!("{:?}", response.body()) };
-    let body = serde_json::from_str(text).unwrap();
-    (response, body)
 }
 
 #[tokio::test]
@@ -165,17 +159,24 @@ async fn an_entry_says_what_its_figures_are_of_and_how_much_they_know() {
         body["stats"][0],
         json!({
             "url": url, "probes": 5, "p50_ms": 250.0, "p95_ms": 385.0, "p99_ms": 397.0,
-            "responses": 4, "failures": 1, "down": 1, "up": 2, "degraded": 1, "missed": 1, "retried": 1,
+            "population": "responses", "population_size": 4,
+            "responses": 4, "failures": 1, "timeouts": 1, "up": 2, "degraded": 1, "down": 1, "missed": 1, "retried": 1,
             "errors": {"assertion": 1, "timeout": 1}, "statuses": {"2xx": 3, "5xx": 1},
-            "min_ms": 100.0, "mean_ms": 250.0, "max_ms": 400.0, "population": "responses",
+            "min_ms": 100.0, "mean_ms": 250.0, "max_ms": 400.0,
             "percentiles": [
                 // Bin(4, 0.5) is 0 in 6 % of all samples, and 4 as often: there is no interval.
-                {"percentile": 50.0, "ms": 250.0, "low_ms": null, "high_ms": null, "insufficient": true},
+                // With the timeout of 500 ms there are five: of these it is the third.
+                {"percentile": 50.0, "ms": 250.0, "low_ms": null, "high_ms": null, "insufficient": true,
+                 "with_timeouts_ms": 300.0, "at_least_ms": null},
                 // Bin(4, 0.75) is 1 or less in 5 %, 0 in less than 1 %.
-                {"percentile": 75.0, "ms": 325.0, "low_ms": 100.0, "high_ms": null, "insufficient": true}
+                {"percentile": 75.0, "ms": 325.0, "low_ms": 100.0, "high_ms": null, "insufficient": true,
+                 "with_timeouts_ms": 400.0, "at_least_ms": null}
             ],
             "window": "custom", "from": "2026-11-23T12:00:00.000000Z", "to": "2026-11-23T13:00:00.000000Z",
-            "exact": true, "max_relative_error": 0.0,
+            "exact": true, "max_relative_error": 0.0, "monitor": null, "tags": [], "interval_ms": null,
+            // Three of four slots; no schedule says how long a verdict holds, or how many there should be.
+            "uptime": {"by_probes": 0.75, "by_time": null, "up_seconds": null, "down_seconds": null},
+            "coverage": {"expected": null, "observed": 4, "missed": 1, "late": null, "share": null},
             "first_probe_at": "2026-11-23T12:00:00.000000Z", "last_probe_at": "2026-11-23T12:00:05.000000Z"
         })
     );
@@ -243,14 +244,29 @@ async fn an_answer_is_split_by_what_and_into_buckets_of_which_none_is_left_out()
     assert_eq!(entry["series"].as_array().unwrap().len(), 2);
     assert_eq!((&entry["series"][1]["probes"], &entry["series"][1]["p50_ms"]), (&json!(0), &Value::Null));
 
+    let groups = |entry: &Value| -> Vec<(Value, i64)> {
+        let group = |part: &Value| (part["group"].clone(), part["probes"].as_i64().unwrap());
+        entry["groups"].as_array().unwrap().iter().map(group).collect()
+    };
     let entry = ask("by=location").await;
-    assert_eq!(probes(&entry["groups"], "group"), named(&[("eu", 2), ("us", 2)]));
+    assert_eq!(groups(&entry), [(json!({"location": "eu"}), 2), (json!({"location": "us"}), 2)]);
     assert_eq!(entry["groups"][1]["p50_ms"], 351.5);
+    assert_eq!(
+        (&entry["groups"][1]["uptime"]["by_probes"], &entry["uptime"]["by_probes"]),
+        (&json!(0.5), &json!(0.75))
+    );
     let entry = ask("by=status&bucket=1d").await;
-    assert_eq!(probes(&entry["groups"], "group"), named(&[("2xx", 3), ("5xx", 1)]));
+    assert_eq!(groups(&entry), [(json!({"status": "2xx"}), 3), (json!({"status": "5xx"}), 1)]);
     assert_eq!(probes(&entry["groups"][1]["series"], "bucket"), named(&[("2026-11-23T00:00:00.000000Z", 1)]));
+    // What is down by definition is not up by any share.
+    assert_eq!((entry["groups"][1].get("uptime"), entry["groups"][1].get("coverage")), (None, None));
     let entry = ask("by=outcome").await;
-    assert_eq!(probes(&entry["groups"], "group"), named(&[("down", 1), ("up", 3)]));
+    assert_eq!(groups(&entry), [(json!({"outcome": "down"}), 1), (json!({"outcome": "up"}), 3)]);
+    let entry = ask("by=outcome,location").await;
+    let expected = [("eu", "up", 2), ("us", "down", 1), ("us", "up", 1)];
+    let expected =
+        expected.map(|(location, outcome, probes)| (json!({"location": location, "outcome": outcome}), probes));
+    assert_eq!(groups(&entry), expected);
 
     let (response, body) = send(&place.stats(), "GET", "/stats?bucket=1m&from=1990-01-01T00:00:00Z").await;
     assert_eq!((response.status().as_u16(), &body["errors"][0]["parameter"]), (400, &json!("bucket")));
@@ -272,10 +288,14 @@ async fn targets_are_filtered_by_monitor() {
     };
 
     assert_eq!(probes("monitor=a").await, [("https://a.test".to_owned(), 1)]);
-    assert_eq!(probes("url=https://a.test").await, [("https://a.test".to_owned(), 2)]);
+    // A URL that is probed in two names is two targets.
+    assert_eq!(
+        probes("url=https://a.test").await,
+        [("https://a.test".to_owned(), 1), ("https://a.test".to_owned(), 1)]
+    );
     assert!(probes("url=https://b.test&monitor=a").await.is_empty());
     assert!(probes("monitor='; drop table targets; --").await.is_empty());
-    assert_eq!(probes("").await.len(), 2);
+    assert_eq!(probes("").await.len(), 3);
 }
 
 #[tokio::test]
@@ -312,50 +332,8 @@ async fn targets_are_filtered_by_the_tags_that_they_had_last() {
     flush::run(&place.flush(), batch(20, &[late])).await.unwrap();
     assert!(asked("tag=shop").await.is_empty() && asked("tag=late").await.is_empty());
     assert_eq!((asked("tag=public").await, asked("tag=other").await), (vec![b.to_owned()], vec![a.to_owned()]));
-    assert_eq!(place.count("select sum(interval_ms) from target_settings").await, 120_000);
-}
-
-#[tokio::test]
-async fn what_cannot_be_answered_is_a_problem_that_says_why() {
-    let place = Place::new("answering_problems").await;
-    let stats = place.stats();
-
-    let (response, body) = send(&stats, "GET", "/stats?window=soon&color=red").await;
-    assert_eq!((response.status().as_u16(), body["status"].as_u64()), (400, Some(400)));
-    assert_eq!(response.headers()["content-type"], "application/problem+json");
-    assert_eq!((&body["errors"][0]["parameter"], &body["errors"][1]["parameter"]), (&json!("window"), &json!("color")));
-
-    let (response, body) = send(&stats, "GET", "/status").await;
-    assert_eq!((response.status().as_u16(), body["title"].as_str()), (404, Some("Not Found")));
-
-    let (response, _) = send(&stats, "POST", "/stats").await;
-    assert_eq!(
-        (response.status().as_u16(), &response.headers()["allow"]),
-        (405, &http::HeaderValue::from_static("GET"))
-    );
-}
-
-#[tokio::test]
-async fn an_unreachable_database_is_a_503_that_says_no_more_than_it_should() {
-    let secret = format!("postgres://someone:hunter2@127.0.0.1:{}/internal_name", free_port());
-    let variables = lookup(vec![("WM_DB_CONNECTION_STRING", secret)]);
-    let stats = Stats::new(StatsConfig::from_env(&variables).unwrap().database);
-
-    let (response, body) = send(&stats, "GET", "/stats").await;
-
-    assert_eq!(response.status().as_u16(), 503);
-    assert_eq!(response.headers()["retry-after"], "5");
-    let text = body.to_string();
-    assert!(["hunter2", "someone", "127.0.0.1", "internal_name"].iter().all(|word| !text.contains(word)), "{text}");
-}
-
-#[tokio::test]
-async fn a_function_url_request_of_aws_is_understood() {
-    let text = std::fs::read_to_string(workspace().join("events/stats-request.json")).unwrap();
-    let request = lambda_http::request::from_str(&text).unwrap();
-    let place = Place::new("answering_function_url").await;
-
-    let response = handle(&place.stats(), request).await.unwrap();
-
-    assert_eq!(response.status().as_u16(), 200);
+    let entry = ask(&place, "tag=other", timestamp::now()).await.remove(0);
+    assert_eq!((entry.tags, entry.interval_ms), (vec!["other".to_owned()], Some(60_000)));
+    // Each change is kept with its time: two of a, one of b.
+    assert_eq!(place.count("select count(*) from target_settings").await, 3);
 }

@@ -112,6 +112,9 @@ async fn whatever_decodes_can_be_stored() {
     incompressible["monitor"] = json!(noise(255));
     let mut no_request = with("response_time_ms", json!(null));
     no_request["http_status_code"] = json!(null);
+    let mut last_and_late = with("attempt", json!(16_383));
+    last_and_late["interval_ms"] = json!(1);
+    last_and_late["prober"] = json!({"late_ms": 1});
     let values = [
         with("timestamp", json!("0001-01-01T00:00:00Z")),
         with("timestamp", json!("9999-12-30T22:00:00.999999Z")),
@@ -120,7 +123,7 @@ async fn whatever_decodes_can_be_stored() {
         with("response_time_ms", json!(2_147_483.647)),
         no_request,
         with("http_status_code", json!(999)),
-        with("attempt", json!(32_767)),
+        last_and_late,
         with("url", json!(format!("https://a.test/{}", "é".repeat(1_000)))),
         with("monitor", json!("m".repeat(255))),
         incompressible.clone(),

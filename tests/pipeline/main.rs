@@ -6,7 +6,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod answering;
+mod censoring;
 mod connecting;
+mod covering;
 mod delivering;
 mod exchanging;
 mod flushing;
@@ -19,5 +21,6 @@ mod rebuilding;
 mod requesting;
 mod retaining;
 mod sealing;
+mod serving;
 mod support;
 mod whole;

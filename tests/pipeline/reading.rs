@@ -8,7 +8,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use shared::{Micros, history::Measure, record::Outcome, timestamp};
 use stats::history::{
-    History, HistoryError, HistoryQuery, Tally, read,
+    History, HistoryError, HistoryQuery, Tally, TargetHistory, read,
     split::{Bucket, By, Group, Part, Split},
 };
 use tokio_postgres::Client;
@@ -30,7 +30,7 @@ struct Truth {
 impl Truth {
     async fn new(place: &Place, seed: u64) -> Self {
         let client = place.client().await;
-        let table = "create table truth (url text, at timestamptz, status int, outcome int, error int, \
+        let table = "create table truth (url text, monitor text, at timestamptz, status int, outcome int, error int, \
                      response_time int, dns int, download int, location text)";
         client.batch_execute(table).await.unwrap();
         Self { client, rng: Rng::with_seed(seed), now: Micros::from(timestamp::now()).0, offset: 0 }
@@ -68,11 +68,25 @@ impl Truth {
         });
         let code =
             kind.map(|kind| ["dns", "connect", "tls", "timeout"].iter().position(|name| *name == kind).unwrap_or(8));
-        let insert = "insert into truth values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        let insert = "insert into truth values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         let (status, outcome) = (status, if kind.is_some() { 2_i32 } else { 0 });
         let code = code.map(|code| i32::try_from(code).unwrap());
         self.client
-            .execute(insert, &[&url, &Micros(at), &status, &outcome, &code, &response_time, &dns, &download, &location])
+            .execute(
+                insert,
+                &[
+                    &url,
+                    &monitor.unwrap_or_default(),
+                    &Micros(at),
+                    &status,
+                    &outcome,
+                    &code,
+                    &response_time,
+                    &dns,
+                    &download,
+                    &location,
+                ],
+            )
             .await
             .unwrap();
         self.offset += 1;
@@ -93,32 +107,77 @@ impl Truth {
             let sql = format!(
                 "select url, count(*), count(status), count(*) filter (where outcome = 2), \
                  count(*) filter (where error = 3), count(*) filter (where status / 100 = 3), min(at), max(at), \
-                 percentile_cont(array[0.5, 0.95, 0.99]) within group (order by {column}) from truth \
+                 percentile_cont(array[0.5, 0.95, 0.99]) within group (order by {column}), monitor from truth \
                  where ($1::text[] is null or url = any ($1)) and ($2::timestamptz is null or at >= $2) \
-                 and ($3::timestamptz is null or at < $3) group by url order by url"
+                 and ($3::timestamptz is null or at < $3) group by url, monitor order by url, monitor"
             );
             let truth = self.client.query(&sql, &[&urls, &from, &to]).await.unwrap();
             for exact_probes in [i64::MAX, -1] {
                 let query = HistoryQuery { urls, from, to, measure, exact_probes, ..HistoryQuery::default() };
-                let mut history = read(reader, &query).await.unwrap();
+                let history = read(reader, &query).await.unwrap();
                 let context = format!("{query:?}");
                 assert_eq!(history.window, (from, to));
-                assert!(
-                    history.urls.keys().map(String::as_str).eq(truth.iter().map(|row| row.get::<_, &str>(0))),
-                    "{context}"
-                );
-                for row in &truth {
-                    let tally = history.urls.get_mut(row.get::<_, &str>(0)).unwrap();
-                    assert_eq!(tally.is_exact(), exact_probes == i64::MAX, "{context}");
-                    compare(tally, row, &context);
+                assert_eq!(history.targets.len(), truth.len(), "{context}");
+                for (mut found, row) in history.targets.into_iter().zip(&truth) {
+                    assert_eq!((found.target.url.as_str(), found.target.monitor.as_str()), (row.get(0), row.get(9)));
+                    assert_eq!(found.total.is_exact(), exact_probes == i64::MAX, "{context}");
+                    compare(&mut found.total, row, &context);
                 }
             }
         }
         self.check_parts(reader, from.map(|from| from.0), to.map(|to| to.0)).await;
+        self.check_held(reader, from, to).await;
     }
 }
 
 impl Truth {
+    /// Compares for how long verdicts held, from each location and, on the hour, in each day.
+    async fn check_held(&mut self, reader: &Client, from: Option<Micros>, to: Option<Micros>) {
+        const HOLDS_FOR: i64 = 2 * HOUR;
+        // Every two hours, since ever.
+        let settings = "insert into target_settings (target_id, location_id, since, interval_ms, tags) \
+                        select targets.id, locations.id, '-infinity', 7200000, '{}' from targets, locations \
+                        on conflict do nothing";
+        self.client.batch_execute(settings).await.unwrap();
+        let bucket = self.rng.bool().then_some(Bucket::Day);
+        let start = if bucket.is_some() { "date_bin('1 day', at, 'epoch')" } else { "null::timestamptz" };
+        let as_of = to.unwrap_or(Micros(self.now)).min(Micros(self.now));
+        // What is down comes last of what came at one instant: it has a higher status, or none, which comes first.
+        let sql = format!(
+            "select url, monitor, location, bucket, \
+             coalesce(sum(held) filter (where outcome < 2), 0)::float8, \
+             coalesce(sum(held) filter (where outcome = 2), 0)::float8 from ( \
+             select url, monitor, location, outcome, {start} as bucket, 1e6 * extract(epoch from least(coalesce( \
+             lead(at) over (partition by url, monitor, location, {start} order by at, status nulls first), \
+             greatest(at, least($3, {start} + interval '1 day'))), at + interval '2 hours') - at) as held \
+             from truth where ($1::timestamptz is null or at >= $1) and ($2::timestamptz is null or at < $2)) as holds \
+             group by 1, 2, 3, 4"
+        );
+        let truth = self.client.query(&sql, &[&from, &to, &as_of]).await.unwrap();
+        for exact_probes in [i64::MAX, -1] {
+            let split = Split { by: By { location: true, ..By::default() }, bucket };
+            let query =
+                HistoryQuery { from, to, exact_probes, split, held: Some(None), as_of, ..HistoryQuery::default() };
+            let history = read(reader, &query).await.unwrap();
+            let context = format!("{query:?}");
+            let found: usize =
+                history.targets.iter().map(|target| target.held.keys().filter(|key| key.1.is_some()).count()).sum();
+            let (totals, buckets) =
+                (history.targets.iter().map(|target| target.schedules.len()).sum::<usize>(), truth.len());
+            assert_eq!(found, if bucket.is_some() { totals + buckets } else { buckets }, "{context}");
+            for row in &truth {
+                let name: &str = row.get(2);
+                let location = history.locations.iter().find(|(_, known)| *known == name).map(|(id, _)| *id);
+                let held = target(&history, row.get(0), row.get(1)).held[&(row.get(3), location)];
+                // A distance is within 1/128 of itself and a millisecond.
+                for (found, expected) in [(held.up, row.get::<_, f64>(4)), (held.down, row.get::<_, f64>(5))] {
+                    let bound = if exact_probes < 0 { expected / 128.0 + 1e3 * (HOLDS_FOR as f64 / 1e7) } else { 1.0 };
+                    assert!((found - expected).abs() <= bound, "{found}, not {expected}: {context}");
+                }
+            }
+        }
+    }
+
     /// Compares the parts of an answer.
     async fn check_parts(&mut self, reader: &Client, from: Option<i64>, to: Option<i64>) {
         let (from, to) = (from.map(Micros), to.map(Micros));
@@ -129,10 +188,10 @@ impl Truth {
             index => (Some(buckets[index].0), buckets[index].1),
         };
         let (by, group) = match self.rng.usize(..4) {
-            0 => (None, "null::text"),
-            1 => (Some(By::Location), "location"),
-            2 => (Some(By::Status), "(status / 100)::text"),
-            _ => (Some(By::Outcome), "outcome::text"),
+            0 => (By::default(), "null::text"),
+            1 => (By { location: true, ..By::default() }, "location"),
+            2 => (By { status: true, ..By::default() }, "(status / 100)::text"),
+            _ => (By { outcome: true, ..By::default() }, "outcome::text"),
         };
         let start =
             if bucket.is_some() { format!("date_bin('{length}', at, 'epoch')") } else { "null::timestamptz".into() };
@@ -140,12 +199,12 @@ impl Truth {
             "select url, count(*), count(status), count(*) filter (where outcome = 2), \
              count(*) filter (where error = 3), count(*) filter (where status / 100 = 3), min(at), max(at), \
              percentile_cont(array[0.5, 0.95, 0.99]) within group (order by case when status is not null then response_time end), \
-             {group}, {start} from truth where ($1::timestamptz is null or at >= $1) and ($2::timestamptz is null or at < $2) \
-             group by 1, 10, 11"
+             {group}, {start}, monitor from truth where ($1::timestamptz is null or at >= $1) and ($2::timestamptz is null or at < $2) \
+             group by 1, 10, 11, 12"
         );
         let truth = self.client.query(&sql, &[&from, &to]).await.unwrap();
         // What needs each probe cannot be had from summaries, and says so.
-        let is_coarse = matches!(by, None | Some(By::Location)) && bucket.is_none_or(|bucket| bucket == Bucket::Day);
+        let is_coarse = !by.status && !by.outcome && bucket.is_none_or(|bucket| bucket == Bucket::Day);
         for exact_probes in [i64::MAX, -1] {
             let split = Split { by, bucket };
             let query = HistoryQuery { from, to, exact_probes, split, ..HistoryQuery::default() };
@@ -155,25 +214,23 @@ impl Truth {
                 Err(HistoryError::TooLarge { buckets: 5_001.. }) if from.is_some() && to.is_some() => continue,
                 history => history.unwrap(),
             };
+            let parts: usize = history.targets.iter().map(|target| target.parts.len()).sum();
             if split == Split::default() {
-                assert!(history.parts.is_empty());
+                assert_eq!(parts, 0);
                 continue;
             }
-            let parts: usize = history.parts.values().map(std::collections::BTreeMap::len).sum();
             assert_eq!(parts, truth.len(), "{context}");
             for row in &truth {
                 let group: Option<&str> = row.get(9);
-                let group = match by {
-                    None => None,
-                    Some(By::Location) => {
-                        let of_name = |(_, name): &(&i16, &String)| Some(name.as_str()) == group;
-                        history.locations.iter().find(of_name).map(|(id, _)| Group::Location(*id))
-                    }
-                    Some(By::Status) => Some(Group::Status(group.map(|class| class.parse().unwrap()))),
-                    Some(By::Outcome) => Some(Group::Outcome(Outcome::ALL[group.unwrap().parse::<usize>().unwrap()])),
+                let of_name = |(_, name): &(&i16, &String)| Some(name.as_str()) == group;
+                let location = by.location.then(|| *history.locations.iter().find(of_name).unwrap().0);
+                let status = by.status.then(|| group.map(|class| class.parse().unwrap()));
+                let outcome = by.outcome.then(|| Outcome::ALL[group.unwrap().parse::<usize>().unwrap()]);
+                let part = Part { group: Group { location, status, outcome, phase: None }, bucket: row.get(10) };
+                let of = |target: &&mut TargetHistory| {
+                    (target.target.url.as_str(), target.target.monitor.as_str()) == (row.get(0), row.get(11))
                 };
-                let part = Part { group, bucket: row.get(10) };
-                let tally = history.parts.get_mut(row.get::<_, &str>(0)).unwrap().get_mut(&part);
+                let tally = history.targets.iter_mut().find(of).unwrap().parts.get_mut(&part);
                 compare(tally.unwrap_or_else(|| panic!("{part:?} of {context}")), row, &context);
             }
         }
@@ -197,6 +254,11 @@ fn compare(tally: &mut Tally, row: &tokio_postgres::Row, context: &str) {
         }
         (found, expected) => panic!("{found:?}, not {expected:?}: {context}"),
     }
+}
+
+fn target<'history>(history: &'history History, url: &str, monitor: &str) -> &'history TargetHistory {
+    let of = |target: &&TargetHistory| (target.target.url.as_str(), target.target.monitor.as_str()) == (url, monitor);
+    history.targets.iter().find(of).unwrap()
 }
 
 /// A batch of records.
@@ -335,7 +397,7 @@ async fn readers_see_every_probe_once_while_others_write_and_seal() {
 }
 
 fn probes(history: &History) -> u64 {
-    history.urls.values().map(|tally| tally.counts.probes()).sum()
+    history.targets.iter().map(|target| target.total.counts.probes()).sum()
 }
 
 #[tokio::test]
@@ -360,6 +422,6 @@ async fn targets_beyond_one_block_are_read_and_sealed_as_well() {
     for exact_probes in [i64::MAX, -1] {
         let query = HistoryQuery { exact_probes, ..HistoryQuery::default() };
         let history = read(&client, &query).await.unwrap();
-        assert_eq!((history.urls.len(), probes(&history)), (9_000, 9_000));
+        assert_eq!((history.targets.len(), probes(&history)), (9_000, 9_000));
     }
 }

@@ -33,7 +33,7 @@ async fn answers(place: &Place) -> Vec<Value> {
         let query = StatsQuery::parse(&format!("window={window}")).unwrap();
         let report = stats::run(&place.stats(), &query, now).await.unwrap();
         // The window ends now, which is not the same twice.
-        let stats = report.stats.into_iter().map(|stats| stats::report::UrlStats { from: None, to: None, ..stats });
+        let stats = report.stats.into_iter().map(|stats| stats::report::TargetStats { from: None, to: None, ..stats });
         answers.extend(stats.map(|stats| serde_json::to_value(stats).unwrap()));
     }
     answers

@@ -40,7 +40,7 @@ async fn seal_all(client: &mut Client) {
 async fn count(client: &Client, from: Option<Micros>, to: Option<Micros>) -> (u64, Option<Micros>) {
     let query = HistoryQuery { from, to, exact_probes: i64::MAX, ..HistoryQuery::default() };
     let history = read(client, &query).await.unwrap();
-    (history.urls.values().map(|tally| tally.counts.probes()).sum(), history.window.0)
+    (history.targets.iter().map(|target| target.total.counts.probes()).sum(), history.window.0)
 }
 
 #[tokio::test]

@@ -215,29 +215,38 @@ async fn attempts_and_missed_slots_are_told_apart_wherever_they_are_read_from() 
         };
         let missed = json!({"http_status_code": null, "response_time_ms": null, "reason": "no time left"});
         vec![
-            record(0, "down", json!({"retried": true, "http_status_code": 503})),
+            // A tenth of the interval is late, and less is not.
+            record(
+                0,
+                "down",
+                json!({"retried": true, "http_status_code": 503, "interval_ms": 60_000, "prober": {"late_ms": 6_000}}),
+            ),
             record(1, "up", json!({"attempt": 2})),
-            record(2, "down", json!({"http_status_code": 503})),
+            record(
+                2,
+                "down",
+                json!({"http_status_code": 503, "interval_ms": 60_000, "prober": {"late_ms": 5_999.999}}),
+            ),
             record(3, "missed", missed),
         ]
     };
     let flush = place.flush();
     let counts = async |exact_probes: i64| {
         let query = HistoryQuery { exact_probes, ..HistoryQuery::default() };
-        let counts = read(&client, &query).await.unwrap().urls[URL].counts;
-        (counts.probes(), counts.responses(), counts.outcomes, counts.retried)
+        let counts = read(&client, &query).await.unwrap().targets[0].total.counts;
+        (counts.probes(), counts.responses(), counts.outcomes, counts.retried, counts.late)
     };
 
     run(&flush, batch(0, &of(Micros::from(timestamp::now())))).await.unwrap();
     // From fragments; from rows; from chunks; from summaries.
-    assert_eq!(counts(i64::MAX).await, (3, 3, [1, 0, 1, 1], 1));
+    assert_eq!(counts(i64::MAX).await, (3, 3, [1, 0, 1, 1], 1, 1));
     client.execute("update unsealed set from_rows = true where span = 0", &[]).await.unwrap();
     client.execute("delete from fragments", &[]).await.unwrap();
-    assert_eq!(counts(i64::MAX).await, (3, 3, [1, 0, 1, 1], 1));
+    assert_eq!(counts(i64::MAX).await, (3, 3, [1, 0, 1, 1], 1, 1));
     run(&flush, batch(4, &of(hours_ago(24 * 70)))).await.unwrap();
     while seal_step(&client).await.unwrap().is_some() {}
-    assert_eq!(counts(i64::MAX).await, (6, 6, [2, 0, 2, 2], 2));
-    assert_eq!(counts(0).await, (6, 6, [2, 0, 2, 2], 2));
+    assert_eq!(counts(i64::MAX).await, (6, 6, [2, 0, 2, 2], 2, 2));
+    assert_eq!(counts(0).await, (6, 6, [2, 0, 2, 2], 2, 2));
 
     let rows = "select count(*) from probes where attempt < 0 or outcome = 3 and error_message = 'no time left'";
     assert_eq!(place.count(rows).await, 4);

@@ -81,6 +81,7 @@ impl Place {
             ("WM_RAW_RETENTION", "36500d".to_owned()),
             ("WM_URL", "http://unused.test".to_owned()),
             ("WM_PROBE_SPREAD", "0s".to_owned()),
+            ("WM_STATS_PUBLIC", "true".to_owned()),
             ("WM_ALLOW_PRIVATE_TARGETS", "true".to_owned()),
             ("WM_PROBE_TIMEOUT_MS", "60000".to_owned()),
             ("WM_PROBE_CONNECT_TIMEOUT_MS", "60000".to_owned()),
@@ -98,7 +99,14 @@ impl Place {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        Stats::new(StatsConfig::from_env(&lookup(self.variables())).unwrap().database)
+        self.stats_with(&[])
+    }
+
+    /// stats, with these variables more.
+    pub(crate) fn stats_with(&self, more: &[(&'static str, &str)]) -> Stats {
+        let mut variables = self.variables();
+        variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Stats::new(StatsConfig::from_env(&lookup(variables)).unwrap())
     }
 
     /// A connection to the database, beside those of the functions.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use local_stack::{functions::Functions, schedule::rule_event, website::Website, workspace};
 use serde_json::json;
 use shared::timestamp;
-use stats::report::UrlStats;
+use stats::report::TargetStats;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -16,7 +16,7 @@ use crate::{
     support::{Place, event, free_port, until},
 };
 
-async fn stats_of(functions: &Functions, url: &str) -> Option<UrlStats> {
+async fn stats_of(functions: &Functions, url: &str) -> Option<TargetStats> {
     functions.client().stats_of(&[url.to_owned()]).await.unwrap().stats.into_iter().next()
 }
 

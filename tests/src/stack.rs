@@ -209,6 +209,8 @@ impl Stack {
         environment.extend([
             ("WM_PROBE_SPREAD", print_duration(config.spread)),
             ("WM_ALLOW_PRIVATE_TARGETS", config.allow_private_targets.to_string()),
+            // Nobody but this machine can ask.
+            ("WM_STATS_PUBLIC", "true".to_owned()),
             ("WM_STREAM_BOOTSTRAP_SERVER", stream.bootstrap_server.clone()),
             ("WM_STREAM_TOPIC", config.topic.clone()),
             ("WM_DB_CONNECTION_STRING", connection_string.clone()),

@@ -62,6 +62,7 @@ fn sample(row: &Row<'_>) -> Sample {
             outcome: record.outcome(),
             error: record.error.as_ref().map(|error| error.kind),
             is_retried: record.retried,
+            is_late: record.is_late(),
         },
         response_time_us: record.response_time_ms.map(Millis::as_micros),
         phases_us: phases.map(|phase| phase.map(Millis::as_micros)),

@@ -1,6 +1,6 @@
 //! An observation as a row of `probes`, for both ways in. The columns are those of `copy_probes.sql`, in its order.
 
-use shared::{Micros, Millis};
+use shared::{Micros, Millis, history::rows::LATE, record::Record};
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::batch::Observation;
@@ -62,7 +62,7 @@ impl<'record> Row<'record> {
             download_us: micros(phases.download),
             // Both fit: Record::decode refuses what does not.
             http_status_code: record.http_status_code.map(u16::cast_signed),
-            attempt: if record.retried { -record.attempt.cast_signed() } else { record.attempt.cast_signed() },
+            attempt: attempt(record),
             outcome: record.outcome().code().into(),
             error_kind: record.error.as_ref().map_or(-1, |error| error.kind.code().into()),
             error_message: match &record.error {
@@ -71,6 +71,13 @@ impl<'record> Row<'record> {
             },
         }
     }
+}
+
+/// The number of the attempt, with what else there is to say about its slot: see the comment on the column.
+fn attempt(record: &Record) -> i16 {
+    let late = if record.is_late() { LATE } else { 0 };
+    let attempt = (record.attempt | late).cast_signed();
+    if record.retried { -attempt } else { attempt }
 }
 
 /// The rows turned on their side: one array per column.

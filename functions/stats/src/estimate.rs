@@ -35,6 +35,11 @@ pub struct Percentile {
     pub high_ms: Option<f64>,
     /// Whether the sample is too small for an interval with both ends: the value is then little more than an extreme.
     pub insufficient: bool,
+    /// The same percentile where requests that timed out before there was a response count as well; null where that cannot be
+    /// said, since its rank falls among them.
+    pub with_timeouts_ms: Option<f64>,
+    /// In place of that: it is at least this, as it is not known how long they would have taken.
+    pub at_least_ms: Option<f64>,
 }
 
 /// Intervals that were reckoned already: the parts of an answer have few different sizes.
@@ -77,9 +82,35 @@ pub fn estimate(
         let ms = quantiles.get(index).copied().flatten().map(millis);
         let low_ms = low.and_then(|_| values.next()).map(|low| millis(low / (1.0 + error)));
         let high_ms = high.and_then(|_| values.next()).map(|high| millis(high / (1.0 - error)));
-        found.push(Percentile { percentile, ms, low_ms, high_ms, insufficient: low.is_none() || high.is_none() });
+        let insufficient = low.is_none() || high.is_none();
+        let (with_timeouts_ms, at_least_ms) = (ms, None);
+        found.push(Percentile { percentile, ms, low_ms, high_ms, insufficient, with_timeouts_ms, at_least_ms });
+    }
+    if tally.timeouts() > 0 {
+        censor(tally, &mut found);
     }
     (found, values.next().zip(values.next()).map(|(least, largest)| (millis(least), millis(largest))))
+}
+
+/// Counts requests that timed out among those that percentiles are of.
+///
+/// What is known of one is that it would have taken longer than it was waited for: it is censored on the right (Klein and
+/// Moeschberger, *Survival Analysis*, 2nd edition, section 3.2). With each counted as long as it was waited for, every order
+/// statistic is at most the true one. One that is below all of these is the true one, whatever they would have taken.
+fn censor(tally: &Tally, percentiles: &mut [Percentile]) {
+    let error = tally.relative_error();
+    let (mut all, Some(shortest)) = tally.with_timeouts() else { return };
+    let ranks: Vec<_> =
+        percentiles.iter().filter_map(|percentile| rank(all.durations(), percentile.percentile / 100.0)).collect();
+    let wanted: Vec<u64> = ranks.iter().flat_map(|rank| [rank.lower, rank.upper]).collect();
+    let mut values = all.order_statistics(&wanted).unwrap_or_default().into_iter();
+    for (percentile, rank) in percentiles.iter_mut().zip(ranks) {
+        let Some((low, high)) = values.next().zip(values.next()) else { return };
+        let value = rank.interpolate([low, high]);
+        let is_known = high < shortest;
+        percentile.with_timeouts_ms = is_known.then_some(millis(value));
+        percentile.at_least_ms = (!is_known).then_some(millis(value / (1.0 + error)));
+    }
 }
 
 /// Microseconds as milliseconds, to the microsecond.

@@ -7,7 +7,7 @@ use stats::{Stats, StatsConfig, handle};
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
 
-    let stats = &Stats::new(StatsConfig::from_env(&shared::env::process)?.database);
+    let stats = &Stats::new(StatsConfig::from_env(&shared::env::process)?);
 
     run(service_fn(async |request: Request| handle(stats, request).await)).await
 }

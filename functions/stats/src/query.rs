@@ -2,16 +2,28 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shared::{env::parse_length, timestamp};
 
-use crate::history::split::{Bucket, By, Split};
+use crate::{
+    badge,
+    history::{
+        Quorum,
+        split::{Bucket, By, Split},
+    },
+};
 
 /// Percentiles in one answer, at most.
 const MAX_PERCENTILES: usize = 20;
 
-/// What `GET /stats` is asked for.
+/// Targets in one page, at most.
+const MAX_LIMIT: usize = 1_000;
+/// Names of one sort in one query, at most.
+const MAX_NAMES: usize = 1_000;
+
+/// What is asked for, whatever the answer is to look like.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatsQuery {
     /// `url=`, repeatable: these URLs only. Empty for all.
@@ -26,6 +38,74 @@ pub struct StatsQuery {
     pub percentiles: Vec<f64>,
     /// `by=` and `bucket=`: into which parts the answer is split beside its totals.
     pub split: Split,
+    /// `quorum=`: how many locations have to see a target down for it to be down at a time.
+    pub quorum: Option<Quorum>,
+    /// `compare=previous`: whether the window before is answered as well.
+    pub compare: bool,
+    /// `sort=`.
+    pub sort: Sort,
+    /// `limit=`: so many targets at most.
+    pub limit: Option<usize>,
+    /// `cursor=`: the targets after this one.
+    pub cursor: Option<Cursor>,
+    /// `metric=`: what a badge shows.
+    pub metric: Metric,
+}
+
+/// An order of targets; those of which there is no such figure come last, and equal ones in the order of URL and monitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sort {
+    /// By what.
+    pub key: SortKey,
+    /// From the largest to the least.
+    pub is_descending: bool,
+}
+
+/// What targets are in the order of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SortKey {
+    /// `url`, then monitor.
+    #[default]
+    Url,
+    /// `probes`.
+    Probes,
+    /// `down`.
+    Down,
+    /// `p50_ms`.
+    P50,
+    /// `p95_ms`.
+    P95,
+    /// `p99_ms`.
+    P99,
+    /// `uptime`, by probes.
+    Uptime,
+}
+
+/// What a badge shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Metric {
+    /// `uptime`, by probes.
+    #[default]
+    Uptime,
+    /// `p50`.
+    P50,
+    /// `p95`.
+    P95,
+    /// `p99`.
+    P99,
+}
+
+/// The last target of a page, from which the next one goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// In which order, as it is written in the query.
+    sort: String,
+    /// Its figure in that order, if there is one.
+    pub value: Option<f64>,
+    /// Its URL.
+    pub url: String,
+    /// Its monitor, or nothing.
+    pub monitor: String,
 }
 
 /// Which probes, by the time of their start.
@@ -68,7 +148,47 @@ impl Default for StatsQuery {
             window: Window::All,
             percentiles: vec![50.0, 95.0, 99.0],
             split: Split::default(),
+            quorum: None,
+            compare: false,
+            sort: Sort::default(),
+            limit: None,
+            cursor: None,
+            metric: Metric::default(),
         }
+    }
+}
+
+impl SortKey {
+    const ALL: [(Self, &str); 7] = [
+        (Self::Url, "url"),
+        (Self::Probes, "probes"),
+        (Self::Down, "down"),
+        (Self::P50, "p50_ms"),
+        (Self::P95, "p95_ms"),
+        (Self::P99, "p99_ms"),
+        (Self::Uptime, "uptime"),
+    ];
+}
+
+impl Sort {
+    /// As it is written in the query.
+    fn name(self) -> String {
+        let name = SortKey::ALL.into_iter().find(|(key, _)| *key == self.key).map_or("", |(_, name)| name);
+        format!("{}{name}", if self.is_descending { "-" } else { "" })
+    }
+}
+
+impl Cursor {
+    /// The cursor after a target.
+    #[must_use]
+    pub fn new(sort: Sort, value: Option<f64>, url: String, monitor: String) -> Self {
+        Self { sort: sort.name(), value, url, monitor }
+    }
+
+    /// As it is written in an answer, and in a query: nothing to read in it for anybody else.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
     }
 }
 
@@ -96,11 +216,41 @@ impl Window {
 }
 
 impl StatsQuery {
-    /// Reads a query string.
+    /// The parameters of `GET /stats`.
+    pub const STATS: &[&str] = &[
+        "url",
+        "monitor",
+        "tag",
+        "window",
+        "from",
+        "to",
+        "percentiles",
+        "by",
+        "bucket",
+        "quorum",
+        "compare",
+        "sort",
+        "limit",
+        "cursor",
+    ];
+    /// Those of `GET /metrics`.
+    pub const METRICS: &[&str] = &["url", "monitor", "tag", "window", "percentiles", "quorum"];
+    /// Those of `GET /badge.svg`.
+    pub const BADGE: &[&str] = &["url", "monitor", "window", "metric"];
+
+    /// Reads the query string of `GET /stats`.
     ///
     /// # Errors
     /// Every parameter that is unknown, repeated or unusable.
     pub fn parse(query: &str) -> Result<Self, Vec<BadParameter>> {
+        Self::parse_some(query, Self::STATS, None)
+    }
+
+    /// Reads a query string that may have some of the parameters, and where it says no window, is about `usual` or everything.
+    ///
+    /// # Errors
+    /// Every parameter that is not one of these, repeated or unusable.
+    pub fn parse_some(query: &str, allowed: &[&str], usual: Option<&str>) -> Result<Self, Vec<BadParameter>> {
         let mut parsed = Self::default();
         let mut bad = Vec::new();
         let (mut window, mut from, mut to) = (None, None, None);
@@ -108,18 +258,26 @@ impl StatsQuery {
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let is_repeated = seen.contains(&name) && !matches!(name.as_ref(), "url" | "monitor" | "tag");
             let result = match name.as_ref() {
+                name if !allowed.contains(&name) => {
+                    Err(format!("unknown parameter: expected one of {}", allowed.join(", ")))
+                }
                 _ if is_repeated => Err("it is given more than once".to_owned()),
-                "url" => parse_name(&value, "a URL").map(|url| parsed.urls.push(url)),
-                "monitor" => parse_name(&value, "the id of a monitor").map(|id| parsed.monitors.push(id)),
-                "tag" => parse_name(&value, "a tag").map(|tag| parsed.tags.push(tag)),
+                "url" => add_name(&mut parsed.urls, &value, "a URL"),
+                "monitor" => add_name(&mut parsed.monitors, &value, "the id of a monitor"),
+                "tag" => add_name(&mut parsed.tags, &value, "a tag"),
                 "window" => parse_window(&value).map(|parsed| window = Some(parsed)),
                 "from" => parse_instant(&value).map(|instant| from = Some(instant)),
                 "to" => parse_instant(&value).map(|instant| to = Some(instant)),
                 "percentiles" => parse_percentiles(&value).map(|list| parsed.percentiles = list),
-                "by" => parse_by(&value).map(|by| parsed.split.by = Some(by)),
+                "by" => parse_by(&value).map(|by| parsed.split.by = by),
                 "bucket" => parse_bucket(&value).map(|bucket| parsed.split.bucket = Some(bucket)),
-                _ => Err("unknown parameter: expected url, monitor, tag, window, from, to, percentiles, by or bucket"
-                    .to_owned()),
+                "quorum" => parse_quorum(&value).map(|quorum| parsed.quorum = Some(quorum)),
+                "compare" => parse_compare(&value).map(|compare| parsed.compare = compare),
+                "sort" => parse_sort(&value).map(|sort| parsed.sort = sort),
+                "limit" => parse_limit(&value).map(|limit| parsed.limit = Some(limit)),
+                "cursor" => parse_cursor(&value).map(|cursor| parsed.cursor = Some(cursor)),
+                "metric" => parse_metric(&value).map(|metric| parsed.metric = metric),
+                _ => Err("unknown parameter".to_owned()),
             };
             bad.extend(result.err().map(|detail| BadParameter { parameter: name.to_string(), detail }));
             seen.push(name);
@@ -129,7 +287,7 @@ impl StatsQuery {
         };
         parsed.window = match (window, from, to) {
             (Some(window), None, None) => window,
-            (None, None, None) => Window::All,
+            (None, None, None) => usual.and_then(|usual| parse_window(usual).ok()).unwrap_or_default(),
             (None, from, to) => {
                 if from.zip(to).is_some_and(|(from, to)| from >= to) {
                     refuse("to", "it is not after from: expected a later instant, which is itself not in the window");
@@ -141,8 +299,33 @@ impl StatsQuery {
                 Window::All
             }
         };
+        if parsed.compare
+            && matches!(
+                parsed.window,
+                Window::All | Window::Between { from: None, .. } | Window::Between { to: None, .. }
+            )
+        {
+            refuse("compare", "nothing is before this window: expected one such as window=24h, or from and to");
+        }
+        if parsed.cursor.as_ref().is_some_and(|cursor| cursor.sort != parsed.sort.name()) {
+            refuse("cursor", "it is of an answer in another order: expected the same sort as there");
+        }
+        if allowed == Self::BADGE {
+            parsed.percentiles = vec![badge::percentile(parsed.metric)];
+            if parsed.urls.is_empty() && parsed.monitors.is_empty() {
+                refuse("url", "it is not given: expected url= or monitor=");
+            }
+        }
         if bad.is_empty() { Ok(parsed) } else { Err(bad) }
     }
+}
+
+fn add_name(names: &mut Vec<String>, text: &str, what: &str) -> Result<(), String> {
+    if names.len() == MAX_NAMES {
+        return Err(format!("there are more than {MAX_NAMES} of them"));
+    }
+    names.push(parse_name(text, what)?);
+    Ok(())
 }
 
 fn parse_name(text: &str, what: &str) -> Result<String, String> {
@@ -164,11 +347,64 @@ fn parse_window(text: &str) -> Result<Window, String> {
 }
 
 fn parse_by(text: &str) -> Result<By, String> {
+    let mut by = By::default();
+    for part in text.split(',') {
+        let field = match part {
+            "location" => &mut by.location,
+            "status" => &mut by.status,
+            "outcome" => &mut by.outcome,
+            "phase" => &mut by.phase,
+            _ => return Err(format!("{text:?}: expected location, status, outcome or phase, or several with commas")),
+        };
+        if std::mem::replace(field, true) {
+            return Err(format!("{text:?}: {part} is in it more than once"));
+        }
+    }
+    Ok(by)
+}
+
+fn parse_quorum(text: &str) -> Result<Quorum, String> {
     match text {
-        "location" => Ok(By::Location),
-        "status" => Ok(By::Status),
-        "outcome" => Ok(By::Outcome),
-        _ => Err(format!("{text:?}: expected location, status or outcome")),
+        "1" => Ok(Quorum::One),
+        "majority" => Ok(Quorum::Majority),
+        "all" => Ok(Quorum::All),
+        _ => Err(format!("{text:?}: expected 1, majority or all")),
+    }
+}
+
+fn parse_compare(text: &str) -> Result<bool, String> {
+    if text == "previous" { Ok(true) } else { Err(format!("{text:?}: expected previous")) }
+}
+
+fn parse_sort(text: &str) -> Result<Sort, String> {
+    let (is_descending, name) = text.strip_prefix('-').map_or((false, text), |name| (true, name));
+    let key = SortKey::ALL.into_iter().find(|(_, known)| *known == name).map(|(key, _)| key);
+    let names = SortKey::ALL.map(|(_, name)| name).join(", ");
+    key.map(|key| Sort { key, is_descending })
+        .ok_or_else(|| format!("{text:?}: expected one of {names}, or -{name} from the largest on", name = "p95_ms"))
+}
+
+fn parse_limit(text: &str) -> Result<usize, String> {
+    let limit =
+        Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit())).and_then(|text| text.parse().ok());
+    limit
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+        .ok_or_else(|| format!("{text:?}: expected a whole number from 1 to {MAX_LIMIT}"))
+}
+
+fn parse_cursor(text: &str) -> Result<Cursor, String> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
+    let cursor: Option<Cursor> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    cursor.ok_or_else(|| "it is none: expected the next of an answer, and nothing of one's own".to_owned())
+}
+
+fn parse_metric(text: &str) -> Result<Metric, String> {
+    match text {
+        "uptime" => Ok(Metric::Uptime),
+        "p50" => Ok(Metric::P50),
+        "p95" => Ok(Metric::P95),
+        "p99" => Ok(Metric::P99),
+        _ => Err(format!("{text:?}: expected uptime, p50, p95 or p99")),
     }
 }
 
@@ -187,13 +423,19 @@ fn parse_instant(text: &str) -> Result<Timestamp, String> {
 }
 
 fn parse_percentiles(text: &str) -> Result<Vec<f64>, String> {
-    let percentiles: Option<Vec<f64>> = text
-        .split(',')
-        .map(|part| part.parse().ok().filter(|percentile: &f64| *percentile > 0.0 && *percentile < 100.0))
-        .collect();
+    let percentiles: Option<Vec<f64>> = text.split(',').map(parse_percentile).collect();
     percentiles.filter(|percentiles| percentiles.len() <= MAX_PERCENTILES).ok_or_else(|| {
         format!("{text:?}: expected at most {MAX_PERCENTILES} numbers above 0 and below 100, as in 50,95,99.9")
     })
+}
+
+/// A number such as 99.9, with six digits after the point at most, and no more digits than it needs before.
+fn parse_percentile(text: &str) -> Option<f64> {
+    let (whole, part) = text.split_once('.').map_or((text, None), |(whole, part)| (whole, Some(part)));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_short = is_number(whole) && whole.len() <= 2 && (whole == "0" || !whole.starts_with('0'));
+    let has_part = part.is_none_or(|part| is_number(part) && part.len() <= 6);
+    text.parse().ok().filter(|percentile| is_short && has_part && *percentile > 0.0)
 }
 
 #[cfg(test)]
@@ -249,7 +491,26 @@ mod tests {
 
         assert_eq!(percentiles("").unwrap(), [50.0, 95.0, 99.0]);
         assert_eq!(percentiles("percentiles=99.9,50").unwrap(), [99.9, 50.0]);
-        for text in ["", "0", "100", "-1", "NaN", "inf", "50,", "1e400", "50;95", &"1,".repeat(20), "p99"] {
+        assert_eq!(percentiles("percentiles=0.000001,99.999999,5").unwrap(), [0.000_001, 99.999_999, 5.0]);
+        let bad = [
+            "",
+            "0",
+            "0.0",
+            "100",
+            "-1",
+            "+5",
+            "05",
+            "5.",
+            ".5",
+            "5e1",
+            "99.9999999",
+            "NaN",
+            "inf",
+            "50,",
+            "50;95",
+            "p99",
+        ];
+        for text in bad.into_iter().chain([&*"1,".repeat(20), &"1,".repeat(20)]) {
             assert!(percentiles(&format!("percentiles={text}")).is_err(), "{text}");
         }
     }

@@ -1,44 +1,45 @@
-//! The report: what is known about each URL, with the population and the strength of every figure.
+//! The report: what is known about each target, whole and in parts, in the order that was asked for.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use shared::{
-    Micros,
-    record::{FailureKind, Outcome},
-    timestamp,
-};
+use shared::{Micros, history::Measure, timestamp};
 
 use crate::{
-    estimate::{Intervals, Percentile, estimate, millis},
+    estimate::Intervals,
+    figures::{CLASSES, Coverage, Figures, Population, Uptime, expected, name},
     history::{
-        History, HistoryError, MAX_BUCKETS, Tally,
-        split::{Bucket, Group, Part},
+        Held, History, HistoryError, MAX_BUCKETS, Schedule, Tally, TargetHistory,
+        split::{Group, Part},
     },
-    query::StatsQuery,
-    response::StatsError,
+    query::{Cursor, Sort, SortKey, StatsQuery},
 };
-
-/// Classes of statuses, in the order in which they are counted.
-const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
 
 /// The answer of `GET /stats`. The envelope and the first five names of an entry are those of the Python CLI `wm`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StatsReport {
-    /// One entry per URL, in the order of the URLs.
-    pub stats: Vec<UrlStats>,
+    /// One entry per target, in the order that was asked for.
+    pub stats: Vec<TargetStats>,
+    /// The cursor of the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
-/// What is known about one URL within the window.
+/// What is known about one target within the window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct UrlStats {
+pub struct TargetStats {
     /// The URL as configured.
     pub url: String,
     /// About all of its probes.
     #[serde(flatten)]
     pub figures: Figures,
+    /// The id of its monitor; null for a target that has none.
+    pub monitor: Option<String>,
+    /// The tags that were said last.
+    pub tags: Vec<String>,
+    /// From one slot to the next, as was said last, in milliseconds; null where no schedule asks.
+    pub interval_ms: Option<i64>,
     /// The window as asked for, `all`, or `custom` with ends of its own.
     pub window: String,
     /// Where what is counted begins, inclusive: with the window, or later where older history was dropped; null where
@@ -48,6 +49,9 @@ pub struct UrlStats {
     /// Where it ends, exclusive; null where everything is counted.
     #[serde(with = "timestamp::option")]
     pub to: Option<Timestamp>,
+    /// With `compare=previous`: about the window before this one; null where nothing was in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousStats>,
     /// With `by=`: about parts of them, each of which has at least one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<GroupStats>>,
@@ -56,14 +60,18 @@ pub struct UrlStats {
     pub series: Option<Vec<BucketStats>>,
 }
 
-/// What is known about probes that have something in common.
+/// What is known about probes that have something in common, or about a phase of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupStats {
-    /// The location, the class of the status (`none` without a response) or the outcome.
-    pub group: String,
+    /// What they have in common, by what it is: the `location`, the class of the `status` (`none` without a response), the
+    /// `outcome`; or the `phase`.
+    pub group: BTreeMap<String, String>,
     /// About these probes.
     #[serde(flatten)]
     pub figures: Figures,
+    /// With `compare=previous`: about the same in the window before; null where nothing was in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousStats>,
     /// With `bucket=`: about each bucket of the window, in their order; one without a probe has zeros.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<Vec<BucketStats>>,
@@ -80,198 +88,270 @@ pub struct BucketStats {
     pub figures: Figures,
 }
 
-/// What percentiles are over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Population {
-    /// Requests that got a response, of any status.
-    Responses,
+/// What is known about the window before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PreviousStats {
+    /// Where it begins, inclusive.
+    #[serde(with = "timestamp::option")]
+    pub from: Option<Timestamp>,
+    /// Where it ends, exclusive: where the window begins.
+    #[serde(with = "timestamp::option")]
+    pub to: Option<Timestamp>,
+    /// About its probes.
+    #[serde(flatten)]
+    pub figures: Figures,
 }
 
-/// What is known about some probes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Figures {
-    /// Every probe, whatever came of it; of a slot that was tried again, each attempt.
-    pub probes: i64,
-    /// Half of the responses were at least this fast. In milliseconds, to the microsecond; null without a response.
-    pub p50_ms: Option<f64>,
-    /// The 95th percentile.
-    pub p95_ms: Option<f64>,
-    /// The 99th percentile.
-    pub p99_ms: Option<f64>,
-    /// Probes that got a response of any status: those that the percentiles are over.
-    pub responses: i64,
-    /// Probes that got none; `probes` is `responses` and `failures`.
-    pub failures: i64,
-    /// Slots with the verdict down: failures, and responses that were not as expected, at the last attempt.
-    pub down: i64,
-    /// Slots with the verdict up.
-    pub up: i64,
-    /// Slots with the verdict degraded: as expected, but slow.
-    pub degraded: i64,
-    /// Slots in which no request was made that could tell anything; they are not among the probes.
-    pub missed: i64,
-    /// Attempts that failed and were made again in the same slot.
-    pub retried: i64,
-    /// Probes by the kind of their error; kinds that did not occur are left out.
-    pub errors: BTreeMap<String, i64>,
-    /// Responses by the class of their status, `1xx` to `5xx` and `other`; classes that did not occur are left out.
-    pub statuses: BTreeMap<String, i64>,
-    /// The fastest response.
-    pub min_ms: Option<f64>,
-    /// The mean over the responses.
-    pub mean_ms: Option<f64>,
-    /// The slowest response.
-    pub max_ms: Option<f64>,
-    /// What the percentiles are over.
-    pub population: Population,
-    /// The percentiles that were asked for, and how much is known of each.
-    pub percentiles: Vec<Percentile>,
-    /// Whether percentiles, extremes and mean are exact; otherwise whole days in them come from histograms.
-    pub exact: bool,
-    /// By how much they may be off, relative to themselves: 0 where they are exact. Counts are always exact.
-    pub max_relative_error: f64,
-    /// When the first probe started.
-    #[serde(with = "timestamp::option")]
-    pub first_probe_at: Option<Timestamp>,
-    /// When the last one started.
-    #[serde(with = "timestamp::option")]
-    pub last_probe_at: Option<Timestamp>,
+/// Makes figures of one history.
+struct Writer<'query> {
+    query: &'query StatsQuery,
+    /// The window as it was read.
+    window: (Option<Micros>, Option<Micros>),
+    /// Until when slots may be expected to have been probed.
+    as_of: Micros,
+    locations: BTreeMap<i16, String>,
+    intervals: Intervals,
+    buckets: u64,
+}
+
+/// Which probes of a target: of all locations or one, in all of the window or a bucket.
+#[derive(Clone, Copy, Default)]
+struct Selection {
+    location: Option<i16>,
+    bucket: Option<Micros>,
 }
 
 impl StatsReport {
-    /// The report of what was read.
+    /// The report of what was read, and of what was read of the window before. Slots are expected to have been probed until
+    /// `as_of`.
     ///
     /// # Errors
     /// It would have more than [`MAX_BUCKETS`] buckets.
-    pub fn new(history: History, query: &StatsQuery) -> Result<Self, StatsError> {
-        let History { urls, mut parts, locations, window: (from, to) } = history;
-        let mut stats = Vec::with_capacity(urls.len());
-        let mut buckets = 0;
-        let mut intervals = Intervals::default();
-        for (url, tally) in urls {
-            let range = tally.range;
-            let figures = figures(tally, &query.percentiles, &mut intervals);
-            let mut by_group: BTreeMap<Option<Group>, BTreeMap<Option<Micros>, Tally>> = BTreeMap::new();
-            for (Part { group, bucket }, tally) in parts.remove(&url).unwrap_or_default() {
-                by_group.entry(group).or_default().insert(bucket, tally);
+    pub fn new(
+        history: History,
+        previous: Option<History>,
+        query: &StatsQuery,
+        as_of: Micros,
+    ) -> Result<Self, HistoryError> {
+        let writer =
+            |locations, window| Writer { query, window, as_of, locations, intervals: Intervals::default(), buckets: 0 };
+        let mut before = BTreeMap::new();
+        if let Some(previous) = previous {
+            let mut writer = writer(previous.locations, previous.window);
+            for target in previous.targets {
+                before.insert(target.target.clone(), writer.previous(&target));
             }
-            let ends = range.map(|(first, last)| (from.unwrap_or(first), to.map_or(last, |to| Micros(to.0 - 1))));
-            let mut series = |tallies: BTreeMap<Option<Micros>, Tally>, intervals: &mut Intervals| {
-                let (Some(bucket), Some(ends)) = (query.split.bucket, ends) else { return Ok(None) };
-                buckets += bucket.count(ends);
-                if buckets > MAX_BUCKETS {
-                    return Err(StatsError::from(HistoryError::TooLarge { buckets }));
-                }
-                Ok(Some(fill(bucket, ends, tallies, &query.percentiles, intervals)))
-            };
-            let mut entry = UrlStats {
-                url,
-                figures,
-                window: query.window.name().to_owned(),
-                from: from.map(Micros::timestamp),
-                to: to.map(Micros::timestamp),
-                groups: None,
-                series: None,
-            };
-            if query.split.by.is_none() {
-                entry.series = series(by_group.remove(&None).unwrap_or_default(), &mut intervals)?;
-            } else {
-                let mut groups = Vec::new();
-                for (group, tallies) in by_group {
-                    let group = group.map_or_else(String::new, |group| group_name(group, &locations));
-                    let whole = tallies.values().cloned().reduce(|mut whole, tally| {
-                        whole.merge(tally);
-                        whole
-                    });
-                    let Some(whole) = whole else { continue };
-                    let figures = self::figures(whole, &query.percentiles, &mut intervals);
-                    groups.push(GroupStats { group, figures, series: series(tallies, &mut intervals)? });
-                }
-                groups.sort_by(|one, other| one.group.cmp(&other.group));
-                entry.groups = Some(groups);
+        }
+        let mut writer = writer(history.locations, history.window);
+        let mut stats = Vec::with_capacity(history.targets.len());
+        for target in history.targets {
+            let (total, groups) = before.remove(&target.target).unwrap_or_default();
+            stats.push(writer.target(target, total, groups)?);
+        }
+        let next = history.next.map(|last| Cursor::new(query.sort, None, last.url, last.monitor));
+        let next = sort(&mut stats, query).or(next);
+        Ok(Self { stats, next: next.map(|next| next.encode()) })
+    }
+}
+
+impl Writer<'_> {
+    fn target(
+        &mut self,
+        mut target: TargetHistory,
+        previous: Option<PreviousStats>,
+        mut before: BTreeMap<Group, PreviousStats>,
+    ) -> Result<TargetStats, HistoryError> {
+        let parts = std::mem::take(&mut target.parts);
+        let total = std::mem::take(&mut target.total);
+        let range = total.range;
+        let figures = self.figures(total, &target, Some(Selection::default()), range);
+        let mut by_group: BTreeMap<Group, BTreeMap<Option<Micros>, Tally>> = BTreeMap::new();
+        for (Part { group, bucket }, tally) in parts {
+            by_group.entry(group).or_default().insert(bucket, tally);
+        }
+        let (mut groups, mut series) = (None, None);
+        if self.query.split.by.is_any() {
+            let mut written = Vec::new();
+            for (group, tallies) in by_group {
+                let previous = before.remove(&group);
+                let mut whole = Tally::default();
+                tallies.values().cloned().for_each(|tally| whole.merge(tally));
+                let mut figures = self.figures(whole, &target, self.selection(group), range);
+                figures.population = population(group.phase.is_some());
+                let series = self.series(tallies, &target, self.selection(group), group.phase.is_some(), range)?;
+                written.push(GroupStats { group: self.name(group), figures, previous, series });
             }
-            stats.push(entry);
+            written.sort_by(|one, other| one.group.cmp(&other.group));
+            groups = Some(written);
+        } else {
+            let tallies = by_group.remove(&Group::default()).unwrap_or_default();
+            series = self.series(tallies, &target, Some(Selection::default()), false, range)?;
         }
-        Ok(Self { stats })
+        let [from, to] = [self.window.0, self.window.1].map(|end| end.map(Micros::timestamp));
+        let interval = target.schedules.values().filter_map(Schedule::last_interval).min();
+        Ok(TargetStats {
+            url: target.target.url,
+            figures,
+            monitor: Some(target.target.monitor).filter(|monitor| !monitor.is_empty()),
+            tags: target.tags,
+            interval_ms: interval.map(|micros| micros / 1_000),
+            window: self.query.window.name().to_owned(),
+            from,
+            to,
+            previous,
+            groups,
+            series,
+        })
     }
-}
 
-/// Each bucket from the one of an instant to the one of another, with what is known about it.
-fn fill(
-    bucket: Bucket,
-    (first, last): (Micros, Micros),
-    mut tallies: BTreeMap<Option<Micros>, Tally>,
-    percentiles: &[f64],
-    intervals: &mut Intervals,
-) -> Vec<BucketStats> {
-    let mut series = Vec::new();
-    let mut start = bucket.start(first);
-    while start <= last {
-        let tally = tallies.remove(&Some(start)).unwrap_or_default();
-        series.push(BucketStats { bucket: start.timestamp(), figures: figures(tally, percentiles, intervals) });
-        start = Micros(start.0 + bucket.length());
+    /// The figures of a window before: all of it, and by group.
+    fn previous(&mut self, target: &TargetHistory) -> (Option<PreviousStats>, BTreeMap<Group, PreviousStats>) {
+        let [from, to] = [self.window.0, self.window.1].map(|end| end.map(Micros::timestamp));
+        let range = target.total.range;
+        let by_location = self.query.split.by.is_by_location_alone();
+        let mut stats = |tally: &Tally, selection, is_phase| {
+            let mut figures = self.figures(tally.clone(), target, selection, range);
+            figures.population = population(is_phase);
+            PreviousStats { from, to, figures }
+        };
+        let total = stats(&target.total, Some(Selection::default()), false);
+        let groups = target.parts.iter().map(|(Part { group, .. }, tally)| {
+            let selection = by_location.then_some(Selection { location: group.location, bucket: None });
+            (*group, stats(tally, selection, group.phase.is_some()))
+        });
+        (Some(total), groups.collect())
     }
-    series
-}
 
-fn figures(mut tally: Tally, asked: &[f64], intervals: &mut Intervals) -> Figures {
-    let always = [50.0, 95.0, 99.0];
-    let wanted: Vec<f64> = always.into_iter().chain(asked.iter().copied()).collect();
-    let (mut percentiles, extremes) = estimate(&mut tally, &wanted, intervals);
-    let asked = percentiles.split_off(always.len());
-    let mut always = percentiles.into_iter().map(|percentile| percentile.ms);
-    let [p50_ms, p95_ms, p99_ms] = [(); 3].map(|()| always.next().flatten());
-    let counts = &tally.counts;
-    let (probes, responses) = (counts.probes(), counts.responses());
-    Figures {
-        probes: count(probes),
-        p50_ms,
-        p95_ms,
-        p99_ms,
-        responses: count(responses),
-        failures: count(probes.saturating_sub(responses)),
-        down: count(counts.of(Outcome::Down)),
-        up: count(counts.of(Outcome::Up)),
-        degraded: count(counts.of(Outcome::Degraded)),
-        missed: count(counts.of(Outcome::Missed)),
-        retried: count(counts.retried),
-        errors: named(FailureKind::ALL.map(name), counts.errors),
-        statuses: named(CLASSES.map(str::to_owned), counts.status_classes),
-        min_ms: extremes.map(|(least, _)| least),
-        mean_ms: tally.mean().map(millis),
-        max_ms: extremes.map(|(_, largest)| largest),
-        population: Population::Responses,
-        percentiles: asked,
-        exact: tally.is_exact(),
-        max_relative_error: tally.relative_error(),
-        first_probe_at: tally.range.map(|(first, _)| first.timestamp()),
-        last_probe_at: tally.range.map(|(_, last)| last.timestamp()),
+    /// Which probes a group is of, if they have nothing but their location in common.
+    fn selection(&self, group: Group) -> Option<Selection> {
+        let is_by_location = self.query.split.by.is_by_location_alone();
+        is_by_location.then_some(Selection { location: group.location, bucket: None })
     }
-}
 
-fn count(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// The counts that are not 0, by name.
-fn named<const N: usize>(names: [String; N], counts: [u64; N]) -> BTreeMap<String, i64> {
-    names.into_iter().zip(counts).filter(|(_, count)| *count > 0).map(|(name, number)| (name, count(number))).collect()
-}
-
-fn group_name(group: Group, locations: &BTreeMap<i16, String>) -> String {
-    match group {
-        Group::Location(location) => locations.get(&location).cloned().unwrap_or_default(),
-        Group::Status(None) => "none".to_owned(),
-        Group::Status(Some(class)) => {
-            let class = usize::from(class).checked_sub(1).and_then(|class| CLASSES.get(class));
-            class.map_or("other", |class| class).to_owned()
+    /// Each bucket of the window, with what is known about it.
+    fn series(
+        &mut self,
+        mut tallies: BTreeMap<Option<Micros>, Tally>,
+        target: &TargetHistory,
+        selection: Option<Selection>,
+        is_phase: bool,
+        range: Option<(Micros, Micros)>,
+    ) -> Result<Option<Vec<BucketStats>>, HistoryError> {
+        let (Some(bucket), Some((first, last))) = (self.query.split.bucket, range) else { return Ok(None) };
+        let first = self.window.0.unwrap_or(first);
+        let last = self.window.1.map_or(last, |to| Micros(to.0 - 1));
+        self.buckets = self.buckets.saturating_add(bucket.count((first, last)));
+        if self.buckets > MAX_BUCKETS {
+            return Err(HistoryError::TooLarge { buckets: self.buckets });
         }
-        Group::Outcome(outcome) => name(outcome),
+        let mut series = Vec::new();
+        let mut start = bucket.start(first);
+        while start <= last {
+            let tally = tallies.remove(&Some(start)).unwrap_or_default();
+            let selection = selection.map(|selection| Selection { bucket: Some(start), ..selection });
+            let mut figures = self.figures(tally, target, selection, range);
+            figures.population = population(is_phase);
+            series.push(BucketStats { bucket: start.timestamp(), figures });
+            start = Micros(start.0 + bucket.length());
+        }
+        Ok(Some(series))
+    }
+
+    /// The figures of some probes of a target, the first and last of which are at the ends of `range`; with uptime and
+    /// coverage, where it is a selection that has them.
+    fn figures(
+        &mut self,
+        tally: Tally,
+        target: &TargetHistory,
+        selection: Option<Selection>,
+        range: Option<(Micros, Micros)>,
+    ) -> Figures {
+        let counts = tally.counts;
+        let population = population(false);
+        let mut figures = Figures::new(tally, population, &self.query.percentiles, &mut self.intervals);
+        let Some(Selection { location, bucket }) = selection else { return figures };
+        // Nothing held where nothing was seen.
+        let held = target.held.get(&(bucket, location)).copied();
+        let held = if counts.all() == 0 { held.or(Some(Held::default())) } else { held };
+        let quorum = self.query.quorum.filter(|_| location.is_none());
+        figures.uptime = Some(Uptime::new(&counts, held, quorum));
+
+        let (mut from, mut to) = (self.window.0.unwrap_or(Micros::MIN), self.window.1.unwrap_or(Micros::MAX));
+        if let (Some(start), Some(bucket)) = (bucket, self.query.split.bucket) {
+            (from, to) = (from.max(start), to.min(Micros(start.0 + bucket.length())));
+        }
+        let schedules = target.schedules.iter().filter(|(of, _)| location.is_none_or(|location| location == **of));
+        let schedules = schedules.map(|(_, schedule)| schedule);
+        let first = range.map_or(Micros::MAX, |(first, _)| first);
+        figures.coverage = Some(Coverage::new(&counts, expected(schedules, first, (from, to.min(self.as_of)))));
+        figures
+    }
+
+    fn name(&self, group: Group) -> BTreeMap<String, String> {
+        let status = |status: Option<u16>| match status {
+            None => "none".to_owned(),
+            Some(class) => {
+                let class = usize::from(class).checked_sub(1).and_then(|class| CLASSES.get(class));
+                class.map_or("other", |class| class).to_owned()
+            }
+        };
+        let location = |id: i16| self.locations.get(&id).cloned().unwrap_or_default();
+        let parts = [
+            ("location", group.location.map(location)),
+            ("status", group.status.map(status)),
+            ("outcome", group.outcome.map(name)),
+            ("phase", group.phase.and_then(|phase| Measure::PHASES.get(phase)).map(|phase| phase.name().to_owned())),
+        ];
+        parts.into_iter().filter_map(|(by, name)| Some((by.to_owned(), name?))).collect()
     }
 }
 
-/// What something is called in records.
-fn name(value: impl Serialize) -> String {
-    json!(value).as_str().map(str::to_owned).unwrap_or_default()
+fn population(is_phase: bool) -> Population {
+    if is_phase { Population::Phase } else { Population::Responses }
+}
+
+/// Brings entries into the order asked for and keeps those of the page; the cursor of the next one, where the order is not
+/// that of the URLs, in which pages are read as such.
+fn sort(stats: &mut Vec<TargetStats>, query: &StatsQuery) -> Option<Cursor> {
+    let Sort { key, is_descending } = query.sort;
+    let name = |entry: &TargetStats| (entry.url.clone(), entry.monitor.clone().unwrap_or_default());
+    if key == SortKey::Url {
+        if is_descending {
+            stats.reverse();
+        }
+        return None;
+    }
+    let order = |one: (Option<f64>, &(String, String)), other: (Option<f64>, &(String, String))| {
+        let by_value = match (one.0, other.0) {
+            (Some(one), Some(other)) if is_descending => other.total_cmp(&one),
+            (Some(one), Some(other)) => one.total_cmp(&other),
+            (one, other) => one.is_none().cmp(&other.is_none()),
+        };
+        by_value.then_with(|| one.1.cmp(other.1))
+    };
+    let mut keyed: Vec<_> = stats.drain(..).map(|entry| (value(&entry.figures, key), name(&entry), entry)).collect();
+    keyed.sort_by(|one, other| order((one.0, &one.1), (other.0, &other.1)));
+    if let Some(cursor) = &query.cursor {
+        let last = (cursor.url.clone(), cursor.monitor.clone());
+        keyed.retain(|(value, name, _)| order((*value, name), (cursor.value, &last)) == Ordering::Greater);
+    }
+    let limit = query.limit.unwrap_or(usize::MAX);
+    let next = if keyed.len() > limit { keyed.get(limit.saturating_sub(1)) } else { None };
+    let next = next.map(|(value, (url, monitor), _)| Cursor::new(query.sort, *value, url.clone(), monitor.clone()));
+    stats.extend(keyed.into_iter().take(limit).map(|(_, _, entry)| entry));
+    next
+}
+
+/// The figure that an order goes by.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn value(figures: &Figures, key: SortKey) -> Option<f64> {
+    match key {
+        SortKey::Url => None,
+        SortKey::Probes => Some(figures.probes as f64),
+        SortKey::Down => Some(figures.down as f64),
+        SortKey::P50 => figures.p50_ms,
+        SortKey::P95 => figures.p95_ms,
+        SortKey::P99 => figures.p99_ms,
+        SortKey::Uptime => figures.uptime.as_ref().and_then(|uptime| uptime.by_probes),
+    }
 }

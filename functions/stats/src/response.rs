@@ -1,31 +1,77 @@
-//! The answer over HTTP, and the one place where an error becomes a status.
+//! What is sent, and the one place where an error becomes a status.
+
+use std::time::Duration;
 
 use lambda_http::{
     Body, Request, Response,
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
 };
 use serde_json::json;
+use shared::{database::DatabaseError, env::print_duration};
 
-use crate::{history::HistoryError, query::BadParameter, report::StatsReport};
+use crate::{
+    StatsConfig,
+    access::Unauthorized,
+    ask::Health,
+    cache::Answer,
+    config::Cors,
+    history::HistoryError,
+    query::BadParameter,
+    route::{Endpoint, METHODS},
+};
 
-/// Why there is no report.
+/// What there is to send.
+pub enum Reply {
+    /// An answer, with the entity tag that it has.
+    Answer {
+        /// In quotes.
+        tag: String,
+        /// Finished.
+        #[expect(private_interfaces, reason = "made and taken apart in this crate alone")]
+        answer: Answer,
+    },
+    /// Nothing that the client does not have.
+    NotModified {
+        /// In quotes.
+        tag: String,
+    },
+    /// Whether the function works.
+    Health(Health),
+    /// The description of all this.
+    OpenApi(&'static str),
+    /// What may be asked.
+    Options,
+}
+
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum StatsError {
     /// No such path.
     #[error("no such path")]
     NotFound,
-    /// The path takes GET only.
+    /// The path takes other methods only.
     #[error("only GET is allowed")]
     MethodNotAllowed,
+    /// It may not be asked, by this client.
+    #[error("not authorized")]
+    Unauthorized(Unauthorized),
     /// Parameters that cannot be used.
     #[error("bad parameters: {0:?}")]
     BadParameters(Vec<BadParameter>),
+    /// The answer is longer than Lambda sends.
+    #[error("the answer has {bytes} bytes, and may have {limit}: expected limit=, fewer targets, or longer buckets")]
+    TooLong {
+        /// So many.
+        bytes: usize,
+        /// And so many could be.
+        limit: usize,
+    },
     /// The database cannot be asked, or what is asked for cannot be had from it; the details are for the log.
     #[error(transparent)]
     History(#[from] HistoryError),
-    /// The report cannot be written as JSON.
-    #[error("cannot encode the report: {0}")]
-    Encode(#[from] serde_json::Error),
+    /// The answer cannot be written.
+    #[error("cannot write the answer: {0}")]
+    Write(#[from] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl From<Vec<BadParameter>> for StatsError {
@@ -34,65 +80,179 @@ impl From<Vec<BadParameter>> for StatsError {
     }
 }
 
-/// The query string of a request for statistics.
-///
-/// # Errors
-/// Another path, or another method.
-pub fn route(request: &Request) -> Result<&str, StatsError> {
-    match request.uri().path() {
-        "/stats" | "/stats/" if request.method() == Method::GET => Ok(request.uri().query().unwrap_or_default()),
-        "/stats" | "/stats/" => Err(StatsError::MethodNotAllowed),
-        _ => Err(StatsError::NotFound),
+impl From<Unauthorized> for StatsError {
+    fn from(unauthorized: Unauthorized) -> Self {
+        Self::Unauthorized(unauthorized)
     }
 }
 
-/// The HTTP response: a report, or a problem document (RFC 9457) that tells the client what it can act on and no
-/// more.
+impl From<std::io::Error> for StatsError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Write(error.into())
+    }
+}
+
+impl From<serde_json::Error> for StatsError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Write(error.into())
+    }
+}
+
+impl From<csv::Error> for StatsError {
+    fn from(error: csv::Error) -> Self {
+        Self::Write(error.into())
+    }
+}
+
+impl Reply {
+    /// The description of all this, as OpenAPI 3.1.
+    #[must_use]
+    pub fn openapi() -> Self {
+        Self::OpenApi(include_str!("openapi.json"))
+    }
+}
+
+/// The HTTP response to a request; one to HEAD has no body.
 #[must_use]
-pub fn to_http(answer: Result<StatsReport, StatsError>) -> Response<Body> {
-    let error = match answer.map(|report| serde_json::to_string(&report)) {
-        Ok(Ok(report)) => return respond(StatusCode::OK, "application/json", report),
-        Ok(Err(error)) => StatsError::Encode(error),
-        Err(error) => error,
+pub fn to_http(config: &StatsConfig, request: &Request, reply: Result<Reply, StatsError>) -> Response<Body> {
+    let mut response = match reply {
+        Ok(reply) => respond(config, reply),
+        Err(error) => problem(config, &error),
     };
-    let (status, detail) = match &error {
-        StatsError::NotFound => (StatusCode::NOT_FOUND, json!({"detail": "expected GET /stats"})),
-        StatsError::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, json!({"detail": "expected GET"})),
+    share(&config.cors, request, response.headers_mut());
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if request.method() == Method::HEAD {
+        *response.body_mut() = Body::Empty;
+    }
+    response
+}
+
+fn respond(config: &StatsConfig, reply: Reply) -> Response<Body> {
+    let (status, headers, body) = match reply {
+        Reply::Answer { tag, answer } => {
+            let mut headers = vec![(header::CONTENT_TYPE, answer.content_type.to_owned())];
+            if answer.is_compressed {
+                headers.push((header::CONTENT_ENCODING, "gzip".to_owned()));
+            }
+            headers.extend(caching(config, tag));
+            (StatusCode::OK, headers, answer.body)
+        }
+        Reply::NotModified { tag } => (StatusCode::NOT_MODIFIED, caching(config, tag), Body::Empty),
+        Reply::Health(health) => {
+            let is_ok = health.status == "ok";
+            let status = if is_ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            let headers = vec![
+                (header::CONTENT_TYPE, "application/json".to_owned()),
+                (header::CACHE_CONTROL, "no-store".to_owned()),
+            ];
+            (status, headers, Body::Text(json!(health).to_string()))
+        }
+        Reply::OpenApi(text) => {
+            let headers = vec![
+                (header::CONTENT_TYPE, "application/json".to_owned()),
+                (header::CACHE_CONTROL, "public, max-age=3600".to_owned()),
+            ];
+            (StatusCode::OK, headers, Body::Text(text.to_owned()))
+        }
+        Reply::Options => (StatusCode::NO_CONTENT, vec![(header::ALLOW, METHODS.to_owned())], Body::Empty),
+    };
+    build(status, headers, body)
+}
+
+fn caching(config: &StatsConfig, tag: String) -> Vec<(header::HeaderName, String)> {
+    let whose = if config.access.is_public() { "public" } else { "private" };
+    vec![
+        (header::ETAG, tag),
+        (header::CACHE_CONTROL, format!("{whose}, max-age={}", config.max_age.as_secs())),
+        (header::VARY, "Accept, Accept-Encoding, Authorization".to_owned()),
+    ]
+}
+
+/// A problem document (RFC 9457) that tells the client what it can act on and no more.
+fn problem(config: &StatsConfig, error: &StatsError) -> Response<Body> {
+    let one = |parameter: &str| json!({"errors": [BadParameter { parameter: parameter.to_owned(), detail: error.to_string() }]});
+    let mut more = Vec::new();
+    let (status, detail) = match error {
+        StatsError::NotFound => (StatusCode::NOT_FOUND, json!({"detail": format!("expected {}", Endpoint::PATHS)})),
+        StatsError::MethodNotAllowed => {
+            more.push((header::ALLOW, METHODS.to_owned()));
+            (StatusCode::METHOD_NOT_ALLOWED, json!({"detail": "expected GET"}))
+        }
+        StatsError::Unauthorized(Unauthorized { has_token }) => {
+            let (challenge, detail) = if *has_token {
+                ("Bearer error=\"invalid_token\"", "the token is not known")
+            } else {
+                ("Bearer", "expected a token, as in Authorization: Bearer TOKEN, or a request that AWS lets in")
+            };
+            more.push((header::WWW_AUTHENTICATE, challenge.to_owned()));
+            (StatusCode::UNAUTHORIZED, json!({"detail": detail}))
+        }
         StatsError::BadParameters(bad) => (StatusCode::BAD_REQUEST, json!({"errors": bad})),
-        StatsError::Encode(error) => {
+        StatsError::TooLong { .. } => (StatusCode::BAD_REQUEST, one("limit")),
+        StatsError::History(HistoryError::TooLarge { .. }) => (StatusCode::BAD_REQUEST, one("bucket")),
+        StatsError::History(HistoryError::TooMany { .. } | HistoryError::Dropped) => {
+            (StatusCode::BAD_REQUEST, one("window"))
+        }
+        StatsError::Write(error) => {
             lambda_http::tracing::error!("{error}");
             (StatusCode::INTERNAL_SERVER_ERROR, json!({}))
         }
-        StatsError::History(
-            error @ (HistoryError::TooMany { .. } | HistoryError::Dropped | HistoryError::TooLarge { .. }),
-        ) => {
-            let parameter = if matches!(error, HistoryError::TooLarge { .. }) { "bucket" } else { "window" };
-            let errors = [BadParameter { parameter: parameter.to_owned(), detail: error.to_string() }];
-            (StatusCode::BAD_REQUEST, json!({ "errors": errors }))
-        }
         StatsError::History(HistoryError::Database(error)) => {
             lambda_http::tracing::error!("{error}");
-            (StatusCode::SERVICE_UNAVAILABLE, json!({"detail": "the database cannot be asked at the moment"}))
+            more.push((header::RETRY_AFTER, "5".to_owned()));
+            (StatusCode::SERVICE_UNAVAILABLE, json!({"detail": unavailable(error, config.query_timeout)}))
         }
     };
     let mut problem = json!({"title": status.canonical_reason(), "status": status.as_u16()});
     if let (Some(problem), Some(detail)) = (problem.as_object_mut(), detail.as_object()) {
         problem.extend(detail.clone());
     }
-    let mut response = respond(status, "application/problem+json", problem.to_string());
-    match status {
-        StatusCode::METHOD_NOT_ALLOWED => response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET")),
-        StatusCode::SERVICE_UNAVAILABLE => {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"))
-        }
-        _ => None,
-    };
+    more.extend([
+        (header::CONTENT_TYPE, "application/problem+json".to_owned()),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+    ]);
+    build(status, more, Body::Text(problem.to_string()))
+}
+
+fn unavailable(error: &DatabaseError, timeout: Duration) -> String {
+    if error.is_timeout() {
+        let timeout = print_duration(timeout);
+        return format!("this takes the database longer than {timeout}: expected a shorter window or fewer targets");
+    }
+    "the database cannot be asked at the moment".to_owned()
+}
+
+fn build(status: StatusCode, headers: Vec<(header::HeaderName, String)>, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    for (name, value) in headers {
+        // Each is made here, of letters that headers may have.
+        response.headers_mut().extend(HeaderValue::from_str(&value).ok().map(|value| (name, value)));
+    }
     response
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
-    let mut response = Response::new(Body::Text(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
+/// Lets pages of other origins read the response (<https://fetch.spec.whatwg.org/#http-cors-protocol>), those that may.
+fn share(cors: &Cors, request: &Request, headers: &mut HeaderMap) {
+    let Some(origin) = request.headers().get(header::ORIGIN) else { return };
+    let allowed = match cors {
+        Cors::None => return,
+        Cors::Any => HeaderValue::from_static("*"),
+        Cors::Origins(origins) => {
+            headers.append(header::VARY, HeaderValue::from_static("Origin"));
+            if !origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()) {
+                return;
+            }
+            origin.clone()
+        }
+    };
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag"));
+    if request.method() == Method::OPTIONS {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
+        let allowed = HeaderValue::from_static("authorization, if-none-match");
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    }
 }

@@ -7,7 +7,7 @@
 //!   signed.
 //! - `samples`: the version; the count; the first and the last instant, in microseconds since the hour; a length and as
 //!   many bytes of response times (see [`durations`]); the verdicts in runs (length, status or 0, outcome + 4 · (kind of
-//!   error + 1) + 64 where it was tried again).
+//!   error + 1) + 64 where it was tried again + 128 where it was late).
 //! - `phases`: the version; for each of [`Measure::PHASES`](super::Measure::PHASES) a length and as many bytes of
 //!   durations, or no bytes at all where no sample has the phase.
 //!
@@ -232,7 +232,8 @@ fn encode_phases(sorted: &[Sample]) -> Vec<u8> {
 
 fn verdict_code(verdict: Verdict) -> u64 {
     let error = verdict.error.map_or(0, |kind| u64::from(kind.code()) + 1);
-    u64::from(verdict.outcome.code()) + 4 * error + 64 * u64::from(verdict.is_retried)
+    let flags = 64 * u64::from(verdict.is_retried) + 128 * u64::from(verdict.is_late);
+    u64::from(verdict.outcome.code()) + 4 * error + flags
 }
 
 /// The next run: its length, at most `left`, and its verdict.
@@ -244,16 +245,15 @@ fn take_run(reader: &mut Reader<'_>, left: usize) -> Result<(usize, Verdict), Fo
     }
     let status: u16 = reader.take_as()?;
     let code: usize = reader.take_as()?;
-    let (is_retried, code) = match code {
-        0..64 => (false, code),
-        64..128 => (true, code - 64),
-        _ => return reader.damaged("a verdict is unknown"),
-    };
+    if code >= 256 {
+        return reader.damaged("a verdict is unknown");
+    }
+    let (is_retried, is_late, code) = (code & 64 > 0, code & 128 > 0, code & 63);
     let Some(&outcome) = Outcome::ALL.get(code % 4) else { return reader.damaged("an outcome is unknown") };
     let error = match (code / 4).checked_sub(1).map(|kind| FailureKind::ALL.get(kind)) {
         None => None,
         Some(Some(&kind)) => Some(kind),
         Some(None) => return reader.damaged("a kind of error is unknown"),
     };
-    Ok((length, Verdict { status: (status > 0).then_some(status), outcome, error, is_retried }))
+    Ok((length, Verdict { status: (status > 0).then_some(status), outcome, error, is_retried, is_late }))
 }

@@ -104,6 +104,13 @@ impl Histogram {
         (self.total > 0).then(|| sum / self.total as f64)
     }
 
+    /// The sum of what was added, each no more than `limit`, in its own unit and within [`RELATIVE_ERROR`].
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "what is lost is far below the bound")]
+    pub(super) fn sum_of_at_most(&self, limit: f64) -> f64 {
+        self.counts.iter().enumerate().map(|(bucket, &count)| middle(bucket).min(limit) * count as f64).sum()
+    }
+
     /// The quantile `fraction` (0 to 1) in microseconds, as SQL's `percentile_cont` defines it: interpolated linearly
     /// between the two nearest ranks. Since both are within [`RELATIVE_ERROR`], so is what lies between them, for any
     /// number of durations. `None` where there are none.

@@ -6,6 +6,7 @@
 
 pub mod block;
 pub mod chunk;
+pub mod course;
 pub mod durations;
 pub mod fragment;
 pub mod histogram;
@@ -13,7 +14,7 @@ pub mod histogram;
 pub mod open;
 pub mod percentile;
 #[cfg(feature = "postgres")]
-mod rows;
+pub mod rows;
 pub mod sample;
 pub mod summary;
 mod varint;
@@ -22,6 +23,7 @@ mod varint;
 mod properties;
 
 pub use block::Block;
+pub use course::Course;
 pub use histogram::Histogram;
 pub use sample::{Measure, Sample, Verdict};
 pub use summary::{Counts, Summary};
@@ -30,7 +32,7 @@ pub use summary::{Counts, Summary};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
     /// Written by a newer release.
-    #[error("{form} is in version {version} of its format, and this release knows version 1: update it")]
+    #[error("{form} is in version {version} of its format, and this release does not know that: update it")]
     UnknownVersion {
         /// What it is: a chunk, a histogram.
         form: &'static str,

@@ -3,7 +3,7 @@
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::{
-    Histogram, Sample, Summary, Verdict,
+    Counts, Histogram, Measure, Sample, Summary, Verdict,
     chunk::{self, Chunk, Columns, Samples},
     durations,
     fragment::{self, Fragment},
@@ -22,7 +22,7 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 
 const SAMPLE: Sample = Sample {
     probed_at: HOUR,
-    verdict: Verdict { status: Some(200), outcome: Outcome::Up, error: None, is_retried: false },
+    verdict: Verdict { status: Some(200), outcome: Outcome::Up, error: None, is_retried: false, is_late: false },
     response_time_us: Some(300),
     phases_us: [None; 5],
 };
@@ -35,8 +35,9 @@ fn duration() -> impl Strategy<Value = i32> {
 fn verdict() -> impl Strategy<Value = Verdict> {
     let status = option::of(prop_oneof![3 => select(vec![200_u16, 503]), 1 => 100..1_000_u16]);
     let error = option::weighted(0.2, select(FailureKind::ALL.as_slice()));
-    (status, select(Outcome::ALL.as_slice()), error, any::<bool>())
-        .prop_map(|(status, outcome, error, is_retried)| Verdict { status, outcome, error, is_retried })
+    (status, select(Outcome::ALL.as_slice()), error, any::<bool>(), any::<bool>()).prop_map(
+        |(status, outcome, error, is_retried, is_late)| Verdict { status, outcome, error, is_retried, is_late },
+    )
 }
 
 /// A sorted hour: equal instants, jumps, the very ends, nulls, and samples that are there twice.
@@ -162,26 +163,31 @@ proptest! {
 
     #[test]
     fn summaries_of_parts_merge_into_the_summary_of_all(one in hour(), other in hour()) {
-        let summary = |samples: &[Sample]| {
-            let mut summary = Summary::default();
-            samples.iter().for_each(|sample| summary.add(sample));
-            summary
-        };
         let mut together = Summary::default();
         for part in [&one, &other] {
             let encoded = summary(part).encode(HOUR);
             together.merge_encoded(HOUR, &encoded.summary, &encoded.phases).unwrap();
         }
-        prop_assert_eq!(&together, &summary(&[one.clone(), other.clone()].concat()));
-        let mut from_chunks = Summary::default();
-        for chunk in [&one, &other].map(|part| Chunk::encode(HOUR, part)) {
-            from_chunks.add_chunk(HOUR, &chunk.samples, &chunk.phases).unwrap();
+        let mut from_chunks = summary(&one);
+        from_chunks.add_chunk(HOUR, Chunk::encode(HOUR, &other).columns()).unwrap();
+        prop_assert_eq!(&from_chunks, &together);
+
+        // And it says what the samples do.
+        let all = [one, other].concat();
+        let mut counts = Counts::default();
+        all.iter().for_each(|sample| counts.add(sample.verdict, 1));
+        prop_assert_eq!(together.counts, counts);
+        let durations = |of: &dyn Fn(&Sample) -> Option<i32>| histogram(&all.iter().filter_map(of).collect::<Vec<_>>());
+        prop_assert_eq!(&together.response_times, &durations(&|sample| Measure::ResponseTime.of(sample)));
+        let is_timeout = |sample: &Sample| sample.verdict.status.is_none() && sample.verdict.error == Some(FailureKind::Timeout);
+        prop_assert_eq!(&together.timeouts, &durations(&|sample| sample.response_time_us.filter(|_| is_timeout(sample))));
+        for (phase, found) in together.phases.iter().enumerate() {
+            prop_assert_eq!(found, &durations(&|sample| sample.phases_us[phase]));
         }
-        prop_assert_eq!(from_chunks, together);
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..300), version in 0..3_u8) {
+    fn arbitrary_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..300), version in 0..4_u8) {
         if let Some(first) = bytes.first_mut() {
             *first = version;
         }
@@ -191,9 +197,7 @@ proptest! {
     #[test]
     fn damaged_bytes_never_panic(samples in hour(), place in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
         let chunk = Chunk::encode(HOUR, &samples);
-        let mut summary = Summary::default();
-        samples.iter().for_each(|sample| summary.add(sample));
-        let summary = summary.encode(HOUR);
+        let summary = summary(&samples).encode(HOUR);
         let damage = |bytes: &[u8]| {
             let mut bytes = bytes.to_vec();
             let place = place.index(bytes.len());
@@ -209,6 +213,12 @@ proptest! {
     }
 }
 
+fn summary(samples: &[Sample]) -> Summary {
+    let mut summary = Summary::default();
+    summary.add_chunk(HOUR, Chunk::encode(HOUR, samples).columns()).unwrap();
+    summary
+}
+
 /// Every way to read bytes, whatever they are; also of samples whose phases have another count.
 fn read_everything(instants: &[u8], bytes: &[u8], phases: &[u8]) {
     let columns = Columns { instants, samples: bytes, phases: Some(phases) };
@@ -219,16 +229,22 @@ fn read_everything(instants: &[u8], bytes: &[u8], phases: &[u8]) {
     {
         let _ = fragment::decode(HOUR, bytes, columns).map(Iterator::count);
     }
-    let _ = Summary::default().add_chunk(HOUR, bytes, phases);
+    let _ = Summary::default().add_chunk(HOUR, columns);
     let _ = chunk::decode_phase(phases, 4, 7);
-    let _ = read_summary(HOUR, bytes, Some(&mut Histogram::default()));
+    let _ = read_summary(HOUR, bytes, Some([&mut Histogram::default(), &mut Histogram::default()]));
     let _ = merge_phase(phases, 4, &mut Histogram::default());
 }
 
 #[test]
 fn the_stored_forms_never_change() {
-    let up = Verdict { status: Some(200), outcome: Outcome::Up, error: None, is_retried: false };
-    let down = Verdict { status: None, outcome: Outcome::Down, error: Some(FailureKind::Timeout), is_retried: false };
+    let up = Verdict { status: Some(200), outcome: Outcome::Up, error: None, is_retried: false, is_late: false };
+    let down = Verdict {
+        status: None,
+        outcome: Outcome::Down,
+        error: Some(FailureKind::Timeout),
+        is_retried: false,
+        is_late: false,
+    };
     let sample = |offset, verdict, response_time_us, dns| Sample {
         probed_at: Micros(HOUR.0 + offset),
         verdict,
@@ -248,24 +264,32 @@ fn the_stored_forms_never_change() {
     // Target 70, one less, the same; runs: 2 × location 1, 1 × location 2.
     assert_eq!(fragment.keys, [1, 140, 1, 1, 0, 2, 2, 1, 4]);
 
-    let mut summary = Summary::default();
-    samples.iter().for_each(|sample| summary.add(sample));
+    let summary = summary(&samples);
     let encoded = summary.encode(HOUR);
-    let head = [2, 5, 205, 1, 2, 0, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    // 128 µs is bucket 128; 300 µs is bucket 2 · 64 + 300 / 4 = 203, 74 further on.
-    assert_eq!(encoded.summary, [head.as_slice(), &[128, 1, 1, 74, 1]].concat());
+    let head = [3, 5, 205, 1, 2, 0, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+    // From 5 to 205, the last is down; twice less than a millisecond after one that was up; nothing after the others.
+    let course = [1, 8, 5, 205, 1, 0, 2, 0, 2, 0];
+    // 128 µs is bucket 128; 300 µs is bucket 2 · 64 + 300 / 4 = 203, 74 further on. No timeout took any time.
+    assert_eq!(encoded.summary, [head.as_slice(), &course, &[0, 128, 1, 1, 74, 1]].concat());
     assert_eq!(encoded.phases, [1, 2, 7, 1, 0, 0, 0, 0]);
 
     // Tried again: 64 more than the verdict.
     let again = Verdict { is_retried: true, ..down };
     let chunk = Chunk::encode(HOUR, &[sample(5, again, None, None)]);
     assert_eq!(chunk.samples, [1, 1, 5, 5, 2, 0, 0, 1, 0, 82]);
-    // Version 1 had no attempts.
+    // Late: 128 more.
+    let late = Verdict { is_late: true, ..down };
+    let chunk = Chunk::encode(HOUR, &[sample(5, late, None, None)]);
+    assert_eq!(chunk.samples, [1, 1, 5, 5, 2, 0, 0, 1, 0, 146, 1]);
+    // Version 1 had no attempts, version 2 nothing late; neither had courses and timeouts.
     let [_, old @ ..] = encoded.summary.as_slice() else { panic!() };
-    let old = [[1].as_slice(), &old[..22], &old[23..]].concat();
-    let mut histogram = Histogram::default();
-    assert_eq!(read_summary(HOUR, &old, Some(&mut histogram)).unwrap().0, summary.counts);
-    assert_eq!(histogram, summary.response_times);
+    for (version, counts) in [(1, 22), (2, 23)] {
+        let old = [[version].as_slice(), &old[..counts], &old[old.len() - 5..]].concat();
+        let (mut response_times, mut timeouts) = Default::default();
+        let head = read_summary(HOUR, &old, Some([&mut response_times, &mut timeouts])).unwrap();
+        assert_eq!((head.counts, head.course), (summary.counts, None));
+        assert_eq!((response_times, timeouts), (summary.response_times.clone(), Histogram::default()));
+    }
 }
 
 #[test]

@@ -18,6 +18,9 @@ use crate::{
     record::{FailureKind, Outcome},
 };
 
+/// This bit of the column `attempt`, but for its sign, says that its slot began late.
+pub const LATE: u16 = 1 << 14;
+
 /// The rows of some hours of a block of targets, or of those of its targets in `only`, as one query sees them: samples,
 /// sorted.
 ///
@@ -92,5 +95,6 @@ fn verdict(status: Option<i16>, (outcome, (error, attempt)): (i16, (i16, i16))) 
             Some(*known.ok_or_else(|| unknown("a kind of error", code))?)
         }
     };
-    Ok(Verdict { status: status.map(i16::cast_unsigned), outcome, error, is_retried: attempt < 0 })
+    let is_late = attempt.unsigned_abs() & LATE > 0;
+    Ok(Verdict { status: status.map(i16::cast_unsigned), outcome, error, is_retried: attempt < 0, is_late })
 }

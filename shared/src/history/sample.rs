@@ -31,6 +31,8 @@ pub struct Verdict {
     pub error: Option<FailureKind>,
     /// Whether another attempt followed in its slot, so that this is not the verdict of the slot.
     pub is_retried: bool,
+    /// Whether its slot began late, as [`Record::is_late`](crate::record::Record::is_late) has it.
+    pub is_late: bool,
 }
 
 /// A duration of a probe that there are percentiles of.
@@ -59,6 +61,19 @@ impl Measure {
     #[must_use]
     pub fn phase(self) -> Option<usize> {
         Self::PHASES.iter().position(|&phase| phase == self)
+    }
+
+    /// What it is called in records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ResponseTime => "response_time",
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::FirstByte => "first_byte",
+            Self::Download => "download",
+        }
     }
 
     /// This duration of a sample, if the sample has it.

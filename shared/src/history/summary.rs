@@ -2,22 +2,27 @@
 //!
 //! Two columns, as in a chunk, all numbers as in `varint`:
 //!
-//! - `summary`: the version, 2; the first and the last instant, in microseconds since the start of the span; the counts by
-//!   outcome, by status class and by kind of error, and that of the attempts that others followed; the histogram of the
-//!   response times. Version 1 lacks the last of the counts, which is 0 there.
-//! - `phases`: the version, 1; for each of [`Measure::PHASES`] a length and as many bytes of histogram.
+//! - `summary`: the version, 3; the first and the last instant, in microseconds since the start of the span; the counts by
+//!   outcome, by status class and by kind of error, that of the attempts that others followed, and that of late slots; the
+//!   course (0 for none, 1 and a length and as many bytes, 2 for one that is not known); a length and as many bytes of
+//!   histogram of what timeouts took; the histogram of the response times. Versions 1 and 2 lack course and timeouts, and
+//!   of the counts the last (2), or the last two (1), which are 0 there.
+//! - `phases`: the version, 1; for each of [`Measure::PHASES`](super::Measure::PHASES) a length and as many bytes of histogram.
 
 use super::{
-    FormatError, Histogram, Measure, Sample, Verdict,
-    chunk::{self, Samples},
+    Course, FormatError, Histogram, Verdict,
+    chunk::{self, Columns, Samples},
     varint::{Reader, put, put_bytes},
 };
-use crate::{micros::Micros, record::Outcome};
+use crate::{
+    micros::Micros,
+    record::{FailureKind, Outcome},
+};
 
 const SUMMARY: &str = "a summary";
 const PHASES: &str = "the phases of a summary";
 /// The version that summaries are written in.
-const NEWEST: u8 = 2;
+const NEWEST: u8 = 3;
 
 /// How many there were of each sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,6 +36,8 @@ pub struct Counts {
     pub errors: [u64; 9],
     /// Attempts that were followed by another one in the same slot.
     pub retried: u64,
+    /// Slots that began late.
+    pub late: u64,
 }
 
 impl Counts {
@@ -51,6 +58,7 @@ impl Counts {
             verdict.error.and_then(|kind| self.errors.get_mut(usize::from(kind.code()))),
         ];
         slots.into_iter().flatten().for_each(|count| *count += attempts);
+        self.late += if verdict.is_late { attempts } else { 0 };
     }
 
     /// Adds the counts of another one.
@@ -83,11 +91,12 @@ impl Counts {
     }
 
     fn slots(&mut self) -> impl Iterator<Item = &mut u64> {
-        self.outcomes.iter_mut().chain(&mut self.status_classes).chain(&mut self.errors).chain([&mut self.retried])
+        let counts = self.outcomes.iter_mut().chain(&mut self.status_classes).chain(&mut self.errors);
+        counts.chain([&mut self.retried, &mut self.late])
     }
 
     fn values(&self) -> impl Iterator<Item = u64> {
-        self.outcomes.into_iter().chain(self.status_classes).chain(self.errors).chain([self.retried])
+        self.outcomes.into_iter().chain(self.status_classes).chain(self.errors).chain([self.retried, self.late])
     }
 }
 
@@ -103,9 +112,13 @@ pub struct Summary {
     pub counts: Counts,
     /// When the first and the last of them started.
     pub range: Option<(Micros, Micros)>,
-    /// The response times, as [`Measure::ResponseTime`] has them.
+    /// The response times, as [`Measure::ResponseTime`](super::Measure::ResponseTime) has them.
     pub response_times: Histogram,
-    /// The phases, in the order of [`Measure::PHASES`].
+    /// After how long those were given up that ended in a timeout before there was a response.
+    pub timeouts: Histogram,
+    /// The courses of the verdicts in parts of the span; `None` where some of it is not known.
+    pub courses: Option<Vec<Course>>,
+    /// The phases, in the order of [`Measure::PHASES`](super::Measure::PHASES).
     pub phases: [Histogram; 5],
 }
 
@@ -124,38 +137,43 @@ impl Default for Summary {
             counts: Counts::default(),
             range: None,
             response_times: Histogram::default(),
+            timeouts: Histogram::default(),
+            courses: Some(Vec::new()),
             phases: std::array::from_fn(|_| Histogram::default()),
         }
     }
 }
 
 impl Summary {
-    /// Adds a probe.
-    pub fn add(&mut self, sample: &Sample) {
-        self.counts.add(sample.verdict, 1);
-        self.widen(sample.probed_at, sample.probed_at);
-        if let Some(micros) = Measure::ResponseTime.of(sample) {
-            self.response_times.add(micros);
-        }
-        for (histogram, micros) in self.phases.iter_mut().zip(sample.phases_us) {
-            micros.into_iter().for_each(|micros| histogram.add(micros));
-        }
-    }
-
-    /// Adds the probes of a chunk of the hour that begins at `hour`, from two of its columns.
+    /// Adds the probes of a chunk of the hour that begins at `hour`.
     ///
     /// # Errors
     /// The bytes are damaged, or in the format of a newer release.
-    pub fn add_chunk(&mut self, hour: Micros, samples: &[u8], phases: &[u8]) -> Result<(), FormatError> {
-        let samples = Samples::read(hour, samples)?;
-        let response_times = samples.response_times()?;
+    pub fn add_chunk(&mut self, hour: Micros, columns: Columns<'_>) -> Result<(), FormatError> {
+        let samples = Samples::read(hour, columns.samples)?;
+        let (response_times, instants) = (samples.response_times()?, samples.instants(columns.instants)?);
         self.widen(samples.first, samples.last);
+        let mut course: Option<Course> = None;
         samples.for_each_run(|verdict, run| {
             self.counts.add(verdict, run.len() as u64);
+            let durations = response_times.get(run.clone()).unwrap_or_default();
             if verdict.status.is_some() {
-                self.response_times.add_all(response_times.get(run).unwrap_or_default());
+                self.response_times.add_all(durations);
+            } else if verdict.error == Some(FailureKind::Timeout) {
+                self.timeouts.add_all(durations);
+            }
+            let Some(is_up) = verdict.is_up() else { return };
+            for &instant in instants.get(run).unwrap_or_default() {
+                match &mut course {
+                    Some(course) => course.push(instant, is_up),
+                    None => course = Some(Course::new(instant, is_up)),
+                }
             }
         })?;
+        if let Some(courses) = &mut self.courses {
+            courses.extend(course);
+        }
+        let Some(phases) = columns.phases else { return Ok(()) };
         for (phase, histogram) in self.phases.iter_mut().enumerate() {
             histogram.add_all(&chunk::decode_phase(phases, phase, samples.count)?);
         }
@@ -176,6 +194,19 @@ impl Summary {
             put(&mut summary, instant.0.saturating_sub(start.0).max(0).unsigned_abs());
         }
         self.counts.values().for_each(|count| put(&mut summary, count));
+        let mut bytes = Vec::new();
+        match self.courses.clone().map(Course::join) {
+            Some(None) => put(&mut summary, 0),
+            Some(Some(course)) => {
+                course.encode(start, &mut bytes);
+                put(&mut summary, 1);
+                put_bytes(&mut summary, &bytes);
+            }
+            None => put(&mut summary, 2),
+        }
+        bytes.clear();
+        self.timeouts.encode(&mut bytes);
+        put_bytes(&mut summary, &bytes);
         self.response_times.encode(&mut summary);
         let mut phases = vec![1];
         let mut histogram = Vec::new();
@@ -192,9 +223,13 @@ impl Summary {
     /// # Errors
     /// The bytes are damaged, or in the format of a newer release.
     pub fn merge_encoded(&mut self, start: Micros, summary: &[u8], phases: &[u8]) -> Result<(), FormatError> {
-        let (counts, range) = read_summary(start, summary, Some(&mut self.response_times))?;
-        self.counts.merge(&counts);
-        self.widen(range.0, range.1);
+        let head = read_summary(start, summary, Some([&mut self.response_times, &mut self.timeouts]))?;
+        self.counts.merge(&head.counts);
+        self.widen(head.range.0, head.range.1);
+        match (&mut self.courses, head.course) {
+            (Some(courses), Some(course)) => courses.extend(course),
+            (courses, _) => *courses = None,
+        }
         for (phase, histogram) in self.phases.iter_mut().enumerate() {
             merge_phase(phases, phase, histogram)?;
         }
@@ -202,31 +237,49 @@ impl Summary {
     }
 }
 
-/// Reads the column `summary` of the span that begins at `start`: the counts, the first and the last instant. The
-/// response times are added to the histogram, where one is given.
+/// What the column `summary` says beside its histograms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// How many of each sort.
+    pub counts: Counts,
+    /// When the first and the last of them started.
+    pub range: (Micros, Micros),
+    /// The course of the verdicts, if there are any; `None` where it is not known.
+    pub course: Option<Option<Course>>,
+}
+
+/// Reads the column `summary` of the span that begins at `start`. The response times, and what timeouts took, are added to
+/// histograms, where these are given.
 ///
 /// # Errors
 /// The bytes are damaged, or in the format of a newer release.
 pub fn read_summary(
     start: Micros,
     summary: &[u8],
-    response_times: Option<&mut Histogram>,
-) -> Result<(Counts, (Micros, Micros)), FormatError> {
+    histograms: Option<[&mut Histogram; 2]>,
+) -> Result<Head, FormatError> {
     let (version, mut reader) = Reader::versioned(SUMMARY, NEWEST, summary)?;
     let mut instant = || reader.take_as().map(|offset: i64| Micros(start.0.saturating_add(offset)));
     let range = (instant()?, instant()?);
     let mut counts = Counts::default();
-    let known = counts.slots().count() - usize::from(version < 2);
+    let known = counts.slots().count() - usize::from(NEWEST - version);
     for count in counts.slots().take(known) {
         *count = reader.take()?;
     }
-    if let Some(histogram) = response_times {
-        histogram.merge_encoded(reader)?;
+    let course = match if version < 3 { 2 } else { reader.take()? } {
+        0 => Some(None),
+        1 => Some(Some(Course::read(start, &mut reader.take_bytes()?)?)),
+        _ => None,
+    };
+    let timed_out = if version < 3 { None } else { Some(reader.take_bytes()?) };
+    if let Some([response_times, timeouts]) = histograms {
+        response_times.merge_encoded(reader)?;
+        timed_out.map_or(Ok(()), |bytes| timeouts.merge_encoded(bytes))?;
     }
-    Ok((counts, range))
+    Ok(Head { counts, range, course })
 }
 
-/// Adds one phase (a place in [`Measure::PHASES`]) of the column `phases` to a histogram.
+/// Adds one phase (a place in [`Measure::PHASES`](super::Measure::PHASES)) of the column `phases` to a histogram.
 ///
 /// # Errors
 /// The bytes are damaged, or in the format of a newer release.

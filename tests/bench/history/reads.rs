@@ -41,10 +41,10 @@ async fn ask(store: &Store, days: Option<i64>, url: Option<&str>) -> Result<Answ
         let timed = Instant::now();
         let history = read(&store.client, &query).await?;
         let (mut is_exact, mut bound, mut urls) = (true, 0.0_f64, Vec::new());
-        for (url, mut tally) in history.urls {
-            is_exact &= tally.is_exact();
-            bound = bound.max(tally.relative_error());
-            urls.extend(tally.quantiles(FRACTIONS).map(|percentiles| (url, percentiles)));
+        for mut target in history.targets {
+            is_exact &= target.total.is_exact();
+            bound = bound.max(target.total.relative_error());
+            urls.extend(target.total.quantiles(FRACTIONS).map(|percentiles| (target.target.url, percentiles)));
         }
         times.push(timed.elapsed().as_secs_f64());
         answer = Some(Answer { seconds: 0.0, is_exact, bound, urls });

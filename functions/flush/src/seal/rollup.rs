@@ -4,7 +4,11 @@
 use std::{collections::BTreeMap, pin::pin};
 
 use futures::TryStreamExt as _;
-use shared::{Micros, Span, database::DatabaseError, history::Summary};
+use shared::{
+    Micros, Span,
+    database::DatabaseError,
+    history::{Summary, chunk},
+};
 use tokio_postgres::{
     Client, Error, Row, RowStream,
     types::{ToSql, Type},
@@ -40,10 +44,13 @@ pub(super) async fn seal(client: &Client, unsealed: Unsealed) -> Result<Columns,
 /// Adds a chunk or a day to the summary of its day or month.
 fn add(summary: &mut Summary, span: Span, part: &Row) -> Result<(), DatabaseError> {
     let starts_at: Micros = part.try_get("starts_at")?;
-    let (first, second) = (part.try_get("first")?, part.try_get("second")?);
+    let phases = part.try_get("phases")?;
     Ok(match span {
-        Span::Month => summary.merge_encoded(starts_at, first, second),
-        Span::Hour | Span::Day => summary.add_chunk(starts_at, first, second),
+        Span::Month => summary.merge_encoded(starts_at, part.try_get("summary")?, phases),
+        Span::Hour | Span::Day => {
+            let (instants, samples) = (part.try_get("instants")?, part.try_get("samples")?);
+            summary.add_chunk(starts_at, chunk::Columns { instants, samples, phases: Some(phases) })
+        }
     }?)
 }
 

@@ -2,7 +2,7 @@
 select targets.id as target_id, chunk.*
 from targets
 cross join lateral (
-    select location_id, hour as starts_at, samples as first, phases as second
+    select location_id, hour as starts_at, instants, samples, phases
     from chunks
     where chunks.target_id = targets.id and chunks.hour >= $3 and chunks.hour < $4
     offset 0

@@ -2,7 +2,7 @@
 select targets.id as target_id, day.*
 from targets
 cross join lateral (
-    select location_id, starts_at, summary as first, phases as second
+    select location_id, starts_at, summary, phases
     from summaries
     where summaries.target_id = targets.id and span = 1 and starts_at >= $3 and starts_at < $4
     offset 0

@@ -1,13 +1,13 @@
 //! What a cover names, added up: chunks, summaries, and the hours that are not sealed.
 
-use std::{collections::BTreeMap, pin::pin};
+use std::{collections::BTreeMap, ops::Range, pin::pin};
 
 use futures::{TryStreamExt as _, try_join};
 use shared::{
     Micros, Span,
     database::DatabaseError,
     history::{
-        Measure, Sample,
+        FormatError, Measure, Sample,
         chunk::{self, Columns, Samples},
         open,
     },
@@ -20,23 +20,58 @@ use tokio_postgres::{
 use super::{
     HistoryError, MAX_PARTS,
     cover::{self, Cover, Window},
-    merge,
+    held::Verdicts,
+    schedule::Schedule,
     split::{Part, Split},
     tally::Tally,
     targets::Targets,
 };
 
-/// What is known per target and part.
-pub(super) type Tallies = BTreeMap<(i32, Part), Tally>;
+/// What was read.
+#[derive(Default)]
+pub(super) struct Tallies {
+    /// Per target and part.
+    pub(super) parts: BTreeMap<(i32, Part), Tally>,
+    /// Per target, location and bucket; empty unless it is asked for.
+    pub(super) verdicts: BTreeMap<(i32, i16, Option<Micros>), Verdicts>,
+}
 
 /// Adds up what the queries return.
 pub(super) struct Reader<'read> {
     pub(super) client: &'read Client,
     pub(super) targets: &'read Targets,
-    pub(super) measure: Measure,
     pub(super) split: Split,
+    /// What is measured, and in which group by phase.
+    pub(super) measures: Vec<(Option<usize>, Measure)>,
     pub(super) window: Window,
     pub(super) is_exact: bool,
+    /// Whether it is to be known how long verdicts held.
+    pub(super) with_verdicts: bool,
+    /// Whether each verdict is to be kept for that.
+    pub(super) keeps_each: bool,
+}
+
+impl Tallies {
+    /// Adds those of another part of the window.
+    pub(super) fn extend(&mut self, more: Self) {
+        for (key, tally) in more.parts {
+            merge(&mut self.parts, key, tally);
+        }
+        for (key, verdicts) in more.verdicts {
+            match self.verdicts.get_mut(&key) {
+                Some(others) => others.append(&verdicts),
+                None => drop(self.verdicts.insert(key, verdicts)),
+            }
+        }
+    }
+}
+
+/// Adds a tally to the one of its key.
+pub(super) fn merge<Key: Ord>(tallies: &mut BTreeMap<Key, Tally>, key: Key, tally: Tally) {
+    match tallies.get_mut(&key) {
+        Some(other) => other.merge(tally),
+        None => drop(tallies.insert(key, tally)),
+    }
 }
 
 impl Reader<'_> {
@@ -45,66 +80,106 @@ impl Reader<'_> {
     pub(super) async fn read_block(&self, cover: &Cover) -> Result<Tallies, HistoryError> {
         let (mut tallies, summaries, unsealed) =
             try_join!(self.chunks(cover), self.summaries(cover), self.unsealed(cover))?;
-        for (key, more) in summaries.into_iter().chain(unsealed) {
-            merge(&mut tallies, key, more);
-        }
+        tallies.extend(summaries);
+        tallies.extend(unsealed);
         Ok(tallies)
     }
 
     /// Whether there are no more parts than there may be.
     pub(super) fn check(&self, tallies: &Tallies) -> Result<(), HistoryError> {
         let is_split = self.split != Split::default();
-        match tallies.len() {
+        match tallies.parts.len() {
             parts if is_split && parts > MAX_PARTS => Err(HistoryError::TooLarge { buckets: parts as u64 }),
             _ => Ok(()),
         }
     }
 
     fn tally<'tallies>(&self, tallies: &'tallies mut Tallies, target: i32, part: Part) -> &'tallies mut Tally {
-        tallies.entry((target, part)).or_insert_with(|| Tally::new(self.is_exact))
+        tallies.parts.entry((target, part)).or_insert_with(|| Tally::new(self.is_exact))
+    }
+
+    fn verdicts<'tallies>(
+        &self,
+        tallies: &'tallies mut Tallies,
+        key: (i32, i16, Option<Micros>),
+    ) -> &'tallies mut Verdicts {
+        tallies.verdicts.entry(key).or_insert_with(|| Verdicts::new(self.keeps_each))
+    }
+
+    /// How often a target was to be probed from a location.
+    fn schedule(&self, target: i32, location: i16) -> &Schedule {
+        static UNKNOWN: Schedule = Schedule::unknown();
+        self.targets.known.get(&target).and_then(|known| known.schedules.get(&location)).unwrap_or(&UNKNOWN)
+    }
+
+    fn with_phases(&self) -> bool {
+        self.measures.iter().any(|(_, measure)| measure.phase().is_some())
     }
 
     /// The whole days and months.
     async fn summaries(&self, cover: &Cover) -> Result<Tallies, HistoryError> {
-        let mut tallies = Tallies::new();
+        let mut tallies = Tallies::default();
         if cover.summaries.is_empty() {
             return Ok(tallies);
         }
         let query = include_str!("select_summaries.sql");
-        let with_phases = self.measure.phase().is_some();
-        let mut rows = pin!(summaries(self.client, query, self.targets, cover, Some(&with_phases)).await?);
+        let mut rows = pin!(summaries(self.client, query, self.targets, cover, Some(&self.with_phases())).await?);
         while let Some(row) = rows.try_next().await? {
-            let phases = self.measure.phase().map(|phase| row.try_get("phases").map(|bytes| (phase, bytes)));
-            let starts_at = row.try_get("starts_at")?;
-            let part = self.split.part(row.try_get("location_id")?, None, starts_at);
-            let tally = self.tally(&mut tallies, row.try_get("target_id")?, part);
-            tally.add_summary(starts_at, row.try_get("summary")?, phases.transpose()?).map_err(DatabaseError::from)?;
+            let (target, location, starts_at) =
+                (row.try_get("target_id")?, row.try_get("location_id")?, row.try_get("starts_at")?);
+            let part = self.split.part(location, None, starts_at);
+            let mut course = None;
+            for &(group, measure) in &self.measures {
+                let phases = measure.phase().map(|phase| row.try_get("phases").map(|bytes| (phase, bytes)));
+                let tally = self.tally(&mut tallies, target, part.with_phase(group));
+                let head = tally
+                    .add_summary(starts_at, row.try_get("summary")?, phases.transpose()?)
+                    .map_err(DatabaseError::from)?;
+                course = Some(head.course);
+            }
+            if let Some(course) = course.filter(|_| self.with_verdicts) {
+                let key = (target, location, self.split.bucket(starts_at));
+                self.verdicts(&mut tallies, key).add_course(self.schedule(target, location), course);
+            }
         }
         Ok(tallies)
     }
 
     /// The sealed hours that no summary stands for.
     async fn chunks(&self, cover: &Cover) -> Result<Tallies, HistoryError> {
-        let mut tallies = Tallies::new();
+        let mut tallies = Tallies::default();
         let window = self.window.from..self.window.to;
         for &range in &cover.ranges {
             let mut rows = pin!(self.select_chunks(cover, range).await?);
             // By place: there are many of these rows.
             while let Some(row) = rows.try_next().await? {
                 let (target, hour, location) = (row.try_get(0)?, row.try_get(1)?, row.try_get(5)?);
+                let (bytes, instants, phases): (_, Option<&[u8]>, Option<&[u8]>) =
+                    (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
                 if self.split.needs_samples() {
-                    let columns =
-                        Columns { samples: row.try_get(2)?, instants: row.try_get(3)?, phases: row.try_get(4)? };
-                    for sample in chunk::decode(hour, columns).map_err(DatabaseError::from)? {
-                        self.add(&mut tallies, target, location, &sample);
-                    }
+                    let columns = Columns { samples: bytes, instants: instants.unwrap_or_default(), phases };
+                    let samples = chunk::decode(hour, columns).map_err(DatabaseError::from)?;
+                    self.add_all(&mut tallies, (target, location), &samples);
                     self.check(&tallies)?;
                     continue;
                 }
-                let samples = Samples::read(hour, row.try_get(2)?).map_err(DatabaseError::from)?;
-                let phase = self.measure.phase().map(|phase| row.try_get(4).map(|bytes| (phase, bytes)));
-                let tally = self.tally(&mut tallies, target, self.split.part(location, None, hour));
-                tally.add_chunk(&samples, row.try_get(3)?, phase.transpose()?, &window).map_err(DatabaseError::from)?;
+                let samples = Samples::read(hour, bytes).map_err(DatabaseError::from)?;
+                // Where the window does not cut it, its instants are of no use to a tally.
+                let cut = instants.filter(|_| !self.whole_hours().contains(&hour));
+                let part = self.split.part(location, None, hour);
+                for &(group, measure) in &self.measures {
+                    let phase = measure.phase().map(|phase| (phase, phases.unwrap_or_default()));
+                    let tally = self.tally(&mut tallies, target, part.with_phase(group));
+                    tally.add_chunk(&samples, cut, phase, &window).map_err(DatabaseError::from)?;
+                }
+                if self.with_verdicts {
+                    let verdicts =
+                        verdicts(&samples, instants.unwrap_or_default(), &window).map_err(DatabaseError::from)?;
+                    let key = (target, location, self.split.bucket(hour));
+                    if let Some(verdicts) = verdicts {
+                        self.verdicts(&mut tallies, key).extend(self.schedule(target, location), verdicts);
+                    }
+                }
             }
         }
         Ok(tallies)
@@ -112,23 +187,43 @@ impl Reader<'_> {
 
     /// The hours that are not sealed.
     async fn unsealed(&self, cover: &Cover) -> Result<Tallies, HistoryError> {
-        let mut tallies = Tallies::new();
+        let mut tallies = Tallies::default();
         let only = self.targets.only(cover.block);
-        let with_phases = self.measure.phase().is_some();
-        let selected = open::select(self.client, cover.block, only, &cover.unsealed_hours, with_phases).await?;
-        for (((target, location), _), samples) in selected {
-            samples.iter().for_each(|sample| self.add(&mut tallies, target, location, sample));
+        let selected = open::select(self.client, cover.block, only, &cover.unsealed_hours, self.with_phases()).await?;
+        for ((owner, _), samples) in selected {
+            self.add_all(&mut tallies, owner, &samples);
             self.check(&tallies)?;
         }
         Ok(tallies)
     }
 
-    /// Adds a sample, if it is in the window.
-    fn add(&self, tallies: &mut Tallies, target: i32, location: i16, sample: &Sample) {
-        if (self.window.from..self.window.to).contains(&sample.probed_at) {
+    /// Adds samples in the order of time, those that are in the window.
+    fn add_all(&self, tallies: &mut Tallies, (target, location): (i32, i16), samples: &[Sample]) {
+        let window = self.window.from..self.window.to;
+        let inside = samples.iter().filter(|sample| window.contains(&sample.probed_at));
+        for sample in inside.clone() {
             let part = self.split.part(location, Some(sample.verdict), sample.probed_at);
-            self.tally(tallies, target, part).add(sample, self.measure);
+            for &(group, measure) in &self.measures {
+                self.tally(tallies, target, part.with_phase(group)).add(sample, measure);
+            }
         }
+        if !self.with_verdicts {
+            return;
+        }
+        let inside: Vec<&Sample> = inside.collect();
+        let bucket = |sample: &Sample| self.split.bucket(sample.probed_at);
+        for run in inside.chunk_by(|one, next| bucket(one) == bucket(next)) {
+            let Some(first) = run.first() else { continue };
+            let key = (target, location, bucket(first));
+            let verdicts = run.iter().filter_map(|sample| Some((sample.probed_at, sample.verdict.is_up()?)));
+            self.verdicts(tallies, key).extend(self.schedule(target, location), verdicts);
+        }
+    }
+
+    /// The hours whose instants do not matter, since they lie in the window as a whole.
+    fn whole_hours(&self) -> Range<Micros> {
+        // Where each sample is looked at, its instant is too.
+        if self.split.needs_samples() { Micros::MIN..Micros::MIN } else { self.window.whole(Span::Hour) }
     }
 
     /// The chunks of a range of instants, without the hours that are not sealed.
@@ -136,12 +231,8 @@ impl Reader<'_> {
         let from = cover::start(Span::Hour, from);
         let (first, last) = cover.block.targets();
         let only = self.targets.only(cover.block);
-        let mut whole = self.window.whole(Span::Hour);
-        // Where each sample is looked at, its instant is too.
-        if self.split.needs_samples() {
-            whole = Micros::MIN..Micros::MIN;
-        }
-        let with_phases = self.measure.phase().is_some();
+        let whole = if self.with_verdicts { Micros::MIN..Micros::MIN } else { self.whole_hours() };
+        let with_phases = self.with_phases();
         let parameters: [(&(dyn ToSql + Sync), Type); 9] = [
             (&first, Type::INT4),
             (&last, Type::INT4),
@@ -155,6 +246,25 @@ impl Reader<'_> {
         ];
         self.client.query_typed_raw(include_str!("select_chunks.sql"), parameters).await
     }
+}
+
+/// The verdicts of a chunk that came within a window, in the order of time; `None` where nothing of it did.
+fn verdicts(
+    samples: &Samples<'_>,
+    instants: &[u8],
+    window: &Range<Micros>,
+) -> Result<Option<Vec<(Micros, bool)>>, FormatError> {
+    let instants = samples.instants(instants)?;
+    if !instants.iter().any(|instant| window.contains(instant)) {
+        return Ok(None);
+    }
+    let mut verdicts = Vec::with_capacity(instants.len());
+    samples.for_each_run(|verdict, run| {
+        let Some(is_up) = verdict.is_up() else { return };
+        let inside = instants.get(run).unwrap_or_default().iter().filter(|instant| window.contains(instant));
+        verdicts.extend(inside.map(|instant| (*instant, is_up)));
+    })?;
+    Ok(Some(verdicts))
 }
 
 /// Runs a query over the summaries that a cover takes, with or without phases where it has a say in that.

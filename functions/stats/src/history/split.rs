@@ -1,25 +1,31 @@
 //! How an answer is split into parts, and which part a probe belongs to. Pure.
 
-use shared::{Micros, Span, history::Verdict, record::Outcome};
+use shared::{
+    Micros, Span,
+    history::{Measure, Verdict},
+    record::Outcome,
+};
 
 /// How an answer is split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Split {
     /// By what, beside time.
-    pub by: Option<By>,
+    pub by: By,
     /// Into buckets of time.
     pub bucket: Option<Bucket>,
 }
 
-/// What an answer is split by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
+/// What an answer is split by: any of these together, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct By {
     /// Where the probe was made from.
-    Location,
+    pub location: bool,
     /// The class of the status.
-    Status,
+    pub status: bool,
     /// The verdict; of an attempt that was made again, its own.
-    Outcome,
+    pub outcome: bool,
+    /// The phase: not parts of the probes, but parts of their time.
+    pub phase: bool,
 }
 
 /// The length of a bucket of time. Buckets begin at multiples of it in UTC.
@@ -35,22 +41,24 @@ pub enum Bucket {
     Day,
 }
 
-/// What probes have in common, beside time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Group {
+/// What probes have in common, beside time: as much of it as is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Group {
     /// The id of their location.
-    Location(i16),
+    pub location: Option<i16>,
     /// The first digit of their status, 0 where it is beyond 599; none without a response.
-    Status(Option<u16>),
+    pub status: Option<Option<u16>>,
     /// Their verdict.
-    Outcome(Outcome),
+    pub outcome: Option<Outcome>,
+    /// A place in [`Measure::PHASES`].
+    pub phase: Option<usize>,
 }
 
 /// A part of what is known about a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Part {
     /// What its probes have in common.
-    pub group: Option<Group>,
+    pub group: Group,
     /// When its bucket begins.
     pub bucket: Option<Micros>,
 }
@@ -82,10 +90,25 @@ impl Bucket {
     }
 }
 
+impl By {
+    /// Whether it is split at all.
+    #[must_use]
+    pub fn is_any(self) -> bool {
+        self.location || self.status || self.outcome || self.phase
+    }
+
+    /// Whether the groups are of probes that have nothing but their location in common, so that there are uptime and
+    /// coverage of each.
+    #[must_use]
+    pub fn is_by_location_alone(self) -> bool {
+        self == Self { location: true, ..Self::default() }
+    }
+}
+
 impl Split {
     /// Whether each probe has to be looked at: a chunk holds several parts.
     pub(super) fn needs_samples(self) -> bool {
-        matches!(self.by, Some(By::Status | By::Outcome)) || self.bucket.is_some_and(|bucket| bucket < Bucket::Hour)
+        self.by.status || self.by.outcome || self.bucket.is_some_and(|bucket| bucket < Bucket::Hour)
     }
 
     /// The longest span that lies in one part.
@@ -98,14 +121,34 @@ impl Split {
         }
     }
 
+    /// What is to be measured of each probe, and in which group by phase.
+    pub(super) fn measures(self, measure: Measure) -> Vec<(Option<usize>, Measure)> {
+        let phases = Measure::PHASES.into_iter().enumerate().filter(|_| self.by.phase);
+        std::iter::once((None, measure)).chain(phases.map(|(phase, measure)| (Some(phase), measure))).collect()
+    }
+
+    /// The bucket of an instant.
+    pub(super) fn bucket(self, instant: Micros) -> Option<Micros> {
+        self.bucket.map(|bucket| bucket.start(instant))
+    }
+
     /// The part of a probe; or of a span, with any verdict, where parts are not smaller than that.
     pub(super) fn part(self, location: i16, verdict: Option<Verdict>, instant: Micros) -> Part {
-        let group = self.by.and_then(|by| match by {
-            By::Location => Some(Group::Location(location)),
-            By::Status => verdict.map(|verdict| Group::Status(verdict.status.map(class))),
-            By::Outcome => verdict.map(|verdict| Group::Outcome(verdict.outcome)),
-        });
-        Part { group, bucket: self.bucket.map(|bucket| bucket.start(instant)) }
+        let group = Group {
+            location: self.by.location.then_some(location),
+            status: verdict.filter(|_| self.by.status).map(|verdict| verdict.status.map(class)),
+            outcome: verdict.filter(|_| self.by.outcome).map(|verdict| verdict.outcome),
+            phase: None,
+        };
+        Part { group, bucket: self.bucket(instant) }
+    }
+}
+
+impl Part {
+    /// The same of a phase.
+    pub(super) fn with_phase(mut self, phase: Option<usize>) -> Self {
+        self.group.phase = phase;
+        self
     }
 }
 

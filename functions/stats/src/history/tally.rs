@@ -10,8 +10,9 @@ use shared::{
         durations::NONE,
         histogram::RELATIVE_ERROR,
         percentile::{order_statistics, quantiles},
-        summary::{merge_phase, read_summary},
+        summary::{Head, merge_phase, read_summary},
     },
+    record::FailureKind,
 };
 
 /// Counts, and the distribution of one measure.
@@ -22,6 +23,8 @@ pub struct Tally {
     /// When the first and the last of them started.
     pub range: Option<(Micros, Micros)>,
     distribution: Distribution,
+    /// After how long those were given up that ended in a timeout before there was a response.
+    timeouts: Distribution,
 }
 
 /// Durations: each of them, or how many there are in each bucket.
@@ -62,6 +65,34 @@ impl Distribution {
             Self::Histogram(histogram) => histogram.add_all(entries),
         }
     }
+
+    fn count(&self) -> u64 {
+        match self {
+            Self::Exact(durations) => durations.len() as u64,
+            Self::Histogram(histogram) => histogram.total(),
+        }
+    }
+
+    fn order_statistics(&mut self, ranks: &[u64]) -> Option<Vec<f64>> {
+        match self {
+            Self::Exact(durations) => order_statistics(durations, ranks),
+            Self::Histogram(histogram) => histogram.order_statistics(ranks),
+        }
+    }
+
+    /// Adds another one; a histogram, if either of them is.
+    fn merge(&mut self, other: Self) {
+        match other {
+            other if matches!(self, Self::Exact(durations) if durations.is_empty()) => *self = other,
+            Self::Exact(durations) => self.add_all(&durations),
+            Self::Histogram(histogram) => self.as_histogram().merge(&histogram),
+        }
+    }
+}
+
+/// Whether it timed out before there was a response.
+fn is_timeout(verdict: Verdict) -> bool {
+    verdict.status.is_none() && verdict.error == Some(FailureKind::Timeout)
 }
 
 impl Default for Tally {
@@ -76,7 +107,7 @@ impl Tally {
     pub(super) fn new(is_exact: bool) -> Self {
         let distribution =
             if is_exact { Distribution::Exact(Vec::new()) } else { Distribution::Histogram(Histogram::default()) };
-        Self { counts: Counts::default(), range: None, distribution }
+        Self { counts: Counts::default(), range: None, timeouts: distribution.clone(), distribution }
     }
 
     /// Whether the percentiles are exact.
@@ -94,20 +125,29 @@ impl Tally {
     /// How many durations there are.
     #[must_use]
     pub fn durations(&self) -> u64 {
-        match &self.distribution {
-            Distribution::Exact(durations) => durations.len() as u64,
-            Distribution::Histogram(histogram) => histogram.total(),
-        }
+        self.distribution.count()
+    }
+
+    /// How many timeouts there are without a response.
+    #[must_use]
+    pub fn timeouts(&self) -> u64 {
+        self.timeouts.count()
+    }
+
+    /// The durations together with what timeouts took, which are these without a response and took at least that; and the
+    /// shortest of the latter, in microseconds.
+    #[must_use]
+    pub fn with_timeouts(&self) -> (Self, Option<f64>) {
+        let (mut all, mut timeouts) = (self.clone(), self.timeouts.clone());
+        all.distribution.merge(self.timeouts.clone());
+        (all, timeouts.order_statistics(&[0]).and_then(|found| found.first().copied()))
     }
 
     /// The durations at some ranks (from 0), in microseconds, each within [`Tally::relative_error`]; `None` where a rank is
     /// beyond them.
     #[must_use]
     pub fn order_statistics(&mut self, ranks: &[u64]) -> Option<Vec<f64>> {
-        match &mut self.distribution {
-            Distribution::Exact(durations) => order_statistics(durations, ranks),
-            Distribution::Histogram(histogram) => histogram.order_statistics(ranks),
-        }
+        self.distribution.order_statistics(ranks)
     }
 
     /// The mean duration, in microseconds, within [`Tally::relative_error`]; `None` where there is none.
@@ -141,6 +181,9 @@ impl Tally {
         self.counts.add(sample.verdict, 1);
         self.widen(sample.probed_at, sample.probed_at);
         measure.of(sample).into_iter().for_each(|micros| self.distribution.add(micros));
+        if measure == Measure::ResponseTime && is_timeout(sample.verdict) {
+            sample.response_time_us.into_iter().for_each(|micros| self.timeouts.add(micros));
+        }
     }
 
     /// Adds the samples of a chunk that started within a window. With a phase (its place, and the chunk's phases) the
@@ -158,12 +201,15 @@ impl Tally {
         };
         let durations = |run: Range<usize>| durations.get(run).unwrap_or_default();
         let counts = |verdict: Verdict| phase.is_some() || verdict.status.is_some();
+        let timed_out = |verdict: Verdict| phase.is_none() && is_timeout(verdict);
         let Some(instants) = instants else {
             self.widen(samples.first, samples.last);
             return samples.for_each_run(|verdict, run| {
                 self.counts.add(verdict, run.len() as u64);
                 if counts(verdict) {
                     self.distribution.add_all(durations(run));
+                } else if timed_out(verdict) {
+                    self.timeouts.add_all(durations(run));
                 }
             });
         };
@@ -175,31 +221,33 @@ impl Tally {
                     self.widen(instant, instant);
                     if counts(verdict) {
                         self.distribution.add_all(from_ref(duration));
+                    } else if timed_out(verdict) {
+                        self.timeouts.add_all(from_ref(duration));
                     }
                 }
             }
         })
     }
 
-    /// Adds a summary of the span that begins at `starts_at`. With a phase (its place, and the summary's phases) the
-    /// durations are those of the phase.
+    /// Adds a summary of the span that begins at `starts_at`, and returns what it says beside durations. With a phase (its
+    /// place, and the summary's phases) the durations are those of the phase.
     pub(super) fn add_summary(
         &mut self,
         starts_at: Micros,
         summary: &[u8],
         phase: Option<(usize, &[u8])>,
-    ) -> Result<(), FormatError> {
+    ) -> Result<Head, FormatError> {
         let histogram = self.distribution.as_histogram();
-        let (counts, (first, last)) = match phase {
-            None => read_summary(starts_at, summary, Some(histogram))?,
+        let head = match phase {
+            None => read_summary(starts_at, summary, Some([histogram, self.timeouts.as_histogram()]))?,
             Some((phase, phases)) => {
                 merge_phase(phases, phase, histogram)?;
                 read_summary(starts_at, summary, None)?
             }
         };
-        self.counts.merge(&counts);
-        self.widen(first, last);
-        Ok(())
+        self.counts.merge(&head.counts);
+        self.widen(head.range.0, head.range.1);
+        Ok(head)
     }
 
     /// Adds another one.
@@ -208,10 +256,8 @@ impl Tally {
         if let Some((first, last)) = other.range {
             self.widen(first, last);
         }
-        match other.distribution {
-            Distribution::Exact(durations) => durations.into_iter().for_each(|micros| self.distribution.add(micros)),
-            Distribution::Histogram(histogram) => self.distribution.as_histogram().merge(&histogram),
-        }
+        self.distribution.merge(other.distribution);
+        self.timeouts.merge(other.timeouts);
     }
 
     fn widen(&mut self, first: Micros, last: Micros) {

@@ -1,0 +1,106 @@
+//! Which path is asked for, and how.
+
+use lambda_http::{
+    Request, RequestExt as _,
+    http::{HeaderMap, Method, header},
+    request::RequestContext,
+};
+
+use crate::{negotiate, query::StatsQuery, response::StatsError};
+
+/// The methods that each path takes.
+pub const METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// To get something, or only what would be said about it.
+    Get(Endpoint),
+    /// To be told what may be asked.
+    Options,
+}
+
+/// A path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/stats`.
+    Stats,
+    /// `/metrics`.
+    Metrics,
+    /// `/badge.svg`.
+    Badge,
+    /// `/health`.
+    Health,
+    /// `/openapi.json`.
+    OpenApi,
+}
+
+impl Route {
+    /// The route of a request. What comes before the path is left out: the stage of an API, then a prefix of its own.
+    ///
+    /// # Errors
+    /// There is no such path, or it does not take the method.
+    pub fn of(request: &Request, prefix: &str) -> Result<Self, StatsError> {
+        let stage = match request.request_context_ref() {
+            Some(RequestContext::ApiGatewayV2(context)) => {
+                context.stage.as_deref().filter(|stage| *stage != "$default")
+            }
+            _ => None,
+        };
+        let stage = stage.map(|stage| format!("/{stage}")).unwrap_or_default();
+        let path = without(without(request.uri().path(), &stage), prefix);
+        let endpoint = Endpoint::of(path)?;
+        match *request.method() {
+            Method::GET | Method::HEAD => Ok(Self::Get(endpoint)),
+            Method::OPTIONS => Ok(Self::Options),
+            _ => Err(StatsError::MethodNotAllowed),
+        }
+    }
+}
+
+/// A path without what comes before it; the path itself, where it does not begin with that.
+fn without<'path>(path: &'path str, before: &str) -> &'path str {
+    path.strip_prefix(before).filter(|rest| rest.starts_with('/')).unwrap_or(path)
+}
+
+impl Endpoint {
+    /// The paths, for whoever looks for another one.
+    pub const PATHS: &str = "/stats, /metrics, /badge.svg, /health or /openapi.json";
+
+    fn of(path: &str) -> Result<Self, StatsError> {
+        match path.strip_suffix('/').unwrap_or(path) {
+            "/stats" => Ok(Self::Stats),
+            "/metrics" => Ok(Self::Metrics),
+            "/badge.svg" => Ok(Self::Badge),
+            "/health" => Ok(Self::Health),
+            "/openapi.json" => Ok(Self::OpenApi),
+            _ => Err(StatsError::NotFound),
+        }
+    }
+
+    /// Reads its query string. What is about now and says no window is about a time that suits it.
+    ///
+    /// # Errors
+    /// Every parameter that is unknown, repeated or unusable.
+    pub fn query(self, query: &str) -> Result<StatsQuery, StatsError> {
+        let (allowed, window) = match self {
+            Self::Stats => (StatsQuery::STATS, None),
+            Self::Metrics => (StatsQuery::METRICS, Some("1h")),
+            Self::Badge => (StatsQuery::BADGE, Some("30d")),
+            Self::Health | Self::OpenApi => (&[] as &[&str], None),
+        };
+        Ok(StatsQuery::parse_some(query, allowed, window)?)
+    }
+
+    /// The media type of its answer, of those that it has, that the client likes best.
+    #[must_use]
+    pub fn content_type(self, headers: &HeaderMap) -> &'static str {
+        let offered: &[&str] = match self {
+            Self::Stats => &["application/json", "text/csv"],
+            Self::Metrics => &["text/plain", "application/openmetrics-text"],
+            Self::Badge => &["image/svg+xml"],
+            Self::Health | Self::OpenApi => &["application/json"],
+        };
+        negotiate::media_type(&negotiate::text(headers, &header::ACCEPT), offered)
+    }
+}

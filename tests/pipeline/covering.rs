@@ -1,0 +1,230 @@
+//! Uptime by both definitions, coverage, quorums, the window before, and pages of targets: cases reckoned by hand.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use stats::report::TargetStats;
+
+use crate::{
+    answering::{ask, at},
+    serving::send,
+    support::{Place, batch},
+};
+
+const URL: &str = "https://a.test";
+
+/// A slot of a target that is probed every minute.
+fn slot(time: &str, outcome: &str, more: Value) -> Value {
+    let status = if outcome == "missed" { Value::Null } else { json!(200) };
+    let mut record = json!({
+        "url": URL, "timestamp": format!("2026-11-23T{time}Z"), "http_status_code": status, "outcome": outcome,
+        "response_time_ms": if outcome == "missed" { Value::Null } else { json!(100) },
+        "location": "eu", "interval_ms": 60_000
+    });
+    record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    record
+}
+
+async fn store(place: &Place, records: &[Value]) {
+    let stored = flush::run(&place.flush(), batch(0, records)).await.unwrap();
+    assert_eq!(stored.stored, records.len());
+}
+
+async fn one(place: &Place, query: &str, now: &str) -> TargetStats {
+    let mut stats = ask(place, query, at(now)).await;
+    assert_eq!(stats.len(), 1);
+    stats.remove(0)
+}
+
+#[tokio::test]
+async fn uptime_and_coverage_are_reckoned_from_slots_and_from_time() {
+    let place = Place::new("covering_time").await;
+    let records = [
+        slot("12:00:00", "up", json!({})),
+        slot("12:01:00", "down", json!({"retried": true})),
+        slot("12:01:00", "down", json!({"attempt": 2})),
+        slot("12:01:50", "degraded", json!({})),
+        slot("12:04:00", "missed", json!({"reason": "no time left"})),
+        slot("12:05:00", "up", json!({"prober": {"late_ms": 6_000}})),
+    ];
+    store(&place, &records).await;
+
+    let entry = one(&place, "from=2026-11-23T12:00:00Z&to=2026-11-23T12:10:00Z", "13:00:00").await;
+    // Up for 60 s, down for 50 s, degraded for a minute of more than three, up for a minute of five.
+    let uptime = json!({"by_probes": 0.75, "by_time": 0.782_608, "up_seconds": 180.0, "down_seconds": 50.0});
+    assert_eq!(json!(&entry.figures.uptime), uptime);
+    let coverage = json!({"expected": 10, "observed": 4, "missed": 1, "late": 1, "share": 0.4});
+    assert_eq!(json!(&entry.figures.coverage), coverage);
+    assert_eq!(entry.interval_ms, Some(60_000));
+
+    // The last one holds until the end of the window; half a slot is none.
+    let entry = one(&place, "from=2026-11-23T12:00:00Z&to=2026-11-23T12:05:30Z", "13:00:00").await;
+    let uptime = entry.figures.uptime.unwrap();
+    assert_eq!((uptime.up_seconds, uptime.by_time), (Some(150.0), Some(0.75)));
+    assert_eq!(entry.figures.coverage.unwrap().expected, Some(5));
+
+    // And no longer than until now, by when no more slots can be expected either.
+    let entry = one(&place, "from=2026-11-23T12:00:00Z&to=2026-11-23T23:00:00Z", "12:05:20").await;
+    assert_eq!(entry.figures.uptime.unwrap().up_seconds, Some(140.0));
+    assert_eq!(entry.figures.coverage.unwrap().expected, Some(5));
+
+    // A bucket is what its own window would be.
+    let entry = one(&place, "from=2026-11-23T12:00:00Z&to=2026-11-23T12:15:00Z&bucket=5m", "13:00:00").await;
+    let series = entry.series.unwrap();
+    let [first, second, third] = [0, 1, 2].map(|index| &series[index].figures);
+    let uptime = json!({"by_probes": 0.666_666, "by_time": 0.705_882, "up_seconds": 120.0, "down_seconds": 50.0});
+    assert_eq!(json!(&first.uptime), uptime);
+    assert_eq!(json!(&first.coverage), json!({"expected": 5, "observed": 3, "missed": 1, "late": 0, "share": 0.6}));
+    assert_eq!(second.uptime.as_ref().unwrap().up_seconds, Some(60.0));
+    assert_eq!(
+        json!(&third.uptime),
+        json!({"by_probes": null, "by_time": null, "up_seconds": 0.0, "down_seconds": 0.0})
+    );
+    assert_eq!(json!(&third.coverage), json!({"expected": 5, "observed": 0, "missed": 0, "late": 0, "share": 0.0}));
+}
+
+#[tokio::test]
+async fn a_schedule_that_changes_counts_as_long_as_it_held_and_one_that_is_not_known_not_at_all() {
+    let place = Place::new("covering_schedule").await;
+    let flush = place.flush();
+    let every = |time: &str, seconds: Option<u32>| {
+        slot(time, "up", json!({"interval_ms": seconds.map(|seconds| seconds * 1_000)}))
+    };
+    let batches = [
+        vec![every("11:00:00", None)],
+        vec![every("12:00:00", Some(60)), every("12:09:00", Some(60))],
+        vec![every("12:10:00", Some(300)), every("12:15:00", Some(300))],
+    ];
+    for (number, records) in (0..).zip(&batches) {
+        flush::run(&flush, batch(number * 10, records)).await.unwrap();
+    }
+
+    // Ten of a minute, and two of five; the last verdict of the former holds for its own minute.
+    let entry = one(&place, "from=2026-11-23T12:00:00Z&to=2026-11-23T12:20:00Z", "13:00:00").await;
+    let coverage = entry.figures.coverage.unwrap();
+    assert_eq!((coverage.expected, coverage.observed, entry.interval_ms), (Some(12), 4, Some(300_000)));
+    assert_eq!(entry.figures.uptime.unwrap().up_seconds, Some(60.0 + 60.0 + 300.0 + 300.0));
+    // A probe from before the schedule is known has nothing to hold for, and what was expected is not known.
+    let entry = one(&place, "from=2026-11-23T11:00:00Z&to=2026-11-23T12:20:00Z", "13:00:00").await;
+    let coverage = entry.figures.coverage.unwrap();
+    assert_eq!((coverage.expected, coverage.late, coverage.share, coverage.observed), (None, None, None, 5));
+    let uptime = entry.figures.uptime.unwrap();
+    assert_eq!((uptime.by_probes, uptime.by_time), (Some(1.0), None));
+}
+
+#[tokio::test]
+async fn a_quorum_of_the_locations_decides_when_a_target_is_down() {
+    let place = Place::new("covering_quorum").await;
+    let from = |location: &str, outcomes: [&str; 4]| -> Vec<Value> {
+        let record = |(minute, outcome): (usize, &str)| {
+            slot(&format!("12:{minute:02}:00"), outcome, json!({"location": location}))
+        };
+        outcomes.into_iter().enumerate().map(record).collect()
+    };
+    // Down in: none, one, two, three of three.
+    let records = [
+        from("eu", ["up", "down", "down", "down"]),
+        from("us", ["up", "up", "down", "down"]),
+        from("ap", ["up", "up", "up", "down"]),
+    ];
+    store(&place, &records.concat()).await;
+    let window = "from=2026-11-23T12:00:00Z&to=2026-11-23T12:04:00Z";
+
+    for (quorum, up) in [("1", 60.0), ("majority", 120.0), ("all", 180.0)] {
+        let entry = one(&place, &format!("{window}&quorum={quorum}&by=location"), "13:00:00").await;
+        let uptime = entry.figures.uptime.unwrap();
+        assert_eq!((uptime.up_seconds, uptime.down_seconds), (Some(up), Some(240.0 - up)), "{quorum}");
+        assert_eq!((uptime.quorum.as_deref(), uptime.by_probes), (Some(quorum), Some(0.5)));
+        // Each location by itself has no quorum.
+        let groups = entry.groups.unwrap();
+        let alone: Vec<_> = groups.iter().map(|group| group.figures.uptime.clone().unwrap()).collect();
+        assert!(alone.iter().all(|uptime| uptime.quorum.is_none()));
+        assert_eq!(alone.iter().map(|uptime| uptime.up_seconds.unwrap()).collect::<Vec<_>>(), [180.0, 60.0, 120.0]);
+        assert_eq!(groups[0].figures.coverage.as_ref().unwrap().expected, Some(4));
+    }
+    // Without one, times add up.
+    let entry = one(&place, window, "13:00:00").await;
+    let uptime = entry.figures.uptime.unwrap();
+    assert_eq!((uptime.up_seconds, uptime.down_seconds, uptime.quorum), (Some(360.0), Some(360.0), None));
+    assert_eq!(entry.figures.coverage.unwrap().expected, Some(12));
+}
+
+#[tokio::test]
+async fn the_window_before_is_beside_the_window() {
+    let place = Place::new("covering_previous").await;
+    let records = [
+        slot("09:59:59.999999", "down", json!({})),
+        slot("10:00:00", "up", json!({"response_time_ms": 50, "location": "us"})),
+        slot("10:59:59", "down", json!({})),
+        slot("11:00:00", "up", json!({})),
+        slot("12:00:00", "up", json!({})),
+    ];
+    store(&place, &records).await;
+
+    for query in
+        ["window=1h&compare=previous", "from=2026-11-23T11:00:00Z&to=2026-11-23T12:00:00Z&compare=previous&bucket=1h"]
+    {
+        let entry = one(&place, query, "12:00:00").await;
+        let previous = entry.previous.unwrap();
+        assert_eq!((entry.figures.probes, previous.figures.probes), (1, 2));
+        assert_eq!((previous.from, previous.to), (Some(at("10:00:00")), Some(at("11:00:00"))));
+        assert_eq!((entry.from, previous.figures.p50_ms), (Some(at("11:00:00")), Some(75.0)));
+        assert_eq!(previous.figures.uptime.unwrap().by_probes, Some(0.5));
+    }
+    let entry = one(&place, "window=1h&compare=previous&by=location", "12:00:00").await;
+    let groups = entry.groups.unwrap();
+    // What was there only before is in no group now.
+    assert_eq!(groups.len(), 1);
+    assert_eq!(groups[0].previous.as_ref().unwrap().figures.probes, 1);
+    // Nothing before is nothing.
+    let entry = one(&place, "from=2026-11-23T09:00:00Z&to=2026-11-23T10:00:00Z&compare=previous", "12:00:00").await;
+    assert_eq!(entry.previous, None);
+}
+
+#[tokio::test]
+async fn pages_have_each_target_once_in_any_order() {
+    let place = Place::new("covering_pages").await;
+    let mut records = Vec::new();
+    for number in 0..7 {
+        let url = format!("https://{}.test", number % 4);
+        let monitor = if number < 4 { Value::Null } else { json!(format!("m{number}")) };
+        // Ties, and a target without any response.
+        let more = if number == 5 {
+            json!({"url": url, "monitor": monitor, "http_status_code": null, "outcome": "down"})
+        } else {
+            json!({"url": url, "monitor": monitor, "response_time_ms": 100 * (number % 3)})
+        };
+        records.push(slot(&format!("12:00:{number:02}"), "up", more));
+    }
+    store(&place, &records).await;
+    let name =
+        |entry: &Value| (entry["url"].as_str().unwrap().to_owned(), entry["monitor"].as_str().unwrap_or("").to_owned());
+
+    for sort in ["url", "-url", "p95_ms", "-p95_ms", "probes", "-uptime", "down"] {
+        let (_, all) = send(&place.stats(), "GET", &format!("/stats?sort={sort}")).await;
+        let all: Vec<_> = all["stats"].as_array().unwrap().clone();
+        assert_eq!(all.iter().map(name).collect::<BTreeSet<_>>().len(), 7);
+        let (mut paged, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let (response, page) = send(&place.stats(), "GET", &format!("/stats?sort={sort}&limit=3{cursor}")).await;
+            assert_eq!(response.status(), 200, "{page}");
+            paged.extend(page["stats"].as_array().unwrap().clone());
+            pages += 1;
+            let Some(next) = page["next"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!((pages, &paged), (3, &all), "{sort}");
+    }
+    let (_, body) = send(&place.stats(), "GET", "/stats?sort=-p95_ms").await;
+    let values: Vec<_> = body["stats"].as_array().unwrap().iter().map(|entry| entry["p95_ms"].as_f64()).collect();
+    let expected = [Some(200.0), Some(100.0), Some(100.0), Some(0.0), Some(0.0), Some(0.0), None];
+    assert_eq!(values, expected);
+    let (_, body) = send(&place.stats(), "GET", "/stats?sort=-url&limit=1").await;
+    assert_eq!(name(&body["stats"][0]), ("https://3.test".to_owned(), String::new()));
+    // A cursor is of one order, and nothing of one's own.
+    let next = body["next"].as_str().unwrap();
+    for query in [format!("sort=url&cursor={next}"), "cursor=eyJhIjoxfQ".to_owned(), "cursor=%F0%9F%A6%80".to_owned()] {
+        let (response, body) = send(&place.stats(), "GET", &format!("/stats?{query}")).await;
+        assert_eq!((response.status().as_u16(), &body["errors"][0]["parameter"]), (400, &json!("cursor")), "{query}");
+    }
+}
