@@ -1,7 +1,7 @@
 //! The three functions under `cargo lambda watch`, and what is needed to invoke them.
 
 use std::{
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::Command,
     time::Duration,
@@ -64,8 +64,21 @@ impl Functions {
     /// # Errors
     /// cargo-lambda is missing and cannot be fetched, or does not start; with its log.
     pub fn start(address: SocketAddr, environment: &[(&str, String)], log: &Path) -> Result<Self> {
+        Self::start_with(&[], address, environment, log)
+    }
+
+    /// The same with the functions as they are released; port 0 is any that is free.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn start_released(address: SocketAddr, environment: &[(&str, String)], log: &Path) -> Result<Self> {
+        let port = TcpListener::bind(address)?.local_addr()?.port();
+        Self::start_with(&["--release"], SocketAddr::new(address.ip(), port), environment, log)
+    }
+
+    fn start_with(more: &[&str], address: SocketAddr, environment: &[(&str, String)], log: &Path) -> Result<Self> {
         let mut watch = Command::new(tools::cargo_lambda()?);
-        watch.args(["lambda", "watch", "--ignore-changes"]);
+        watch.args(["lambda", "watch", "--ignore-changes"]).args(more);
         watch.args(["-A", &address.ip().to_string(), "-P", &address.port().to_string()]);
         watch.current_dir(workspace());
         as_from_a_shell(&mut watch);
@@ -123,7 +136,13 @@ impl FunctionsClient {
     /// The function URL of `stats`.
     #[must_use]
     pub fn stats_url(&self) -> String {
-        format!("http://{}/lambda-url/stats/stats", self.address)
+        self.url("/stats")
+    }
+
+    /// The same with another path, such as `/metrics`.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}/lambda-url/stats{path}", self.address)
     }
 
     /// Sends a request to the function URL of `stats`; the path is what follows it, such as `/stats?window=1h`.
@@ -131,7 +150,7 @@ impl FunctionsClient {
     /// # Errors
     /// There is no answer.
     pub async fn stats(&self, path: &str) -> Result<reqwest::Response> {
-        let url = format!("http://{}/lambda-url/stats{path}", self.address);
+        let url = self.url(path);
         Ok(self.http.get(url).send().await?)
     }
 

@@ -4,6 +4,7 @@
 //! Starts a Postgres of its own and prints one table of figures and ratios. Ratios count: absolute times are those of
 //! the machine. `--help` behind a `--` says more.
 
+mod answers;
 mod ingest;
 mod reads;
 #[path = "../report.rs"]
@@ -33,6 +34,12 @@ struct Arguments {
     /// Batches timed of each kind.
     #[arg(long, default_value_t = 20)]
     batches: usize,
+    /// Leave out the answers through the function, which take wrk.
+    #[arg(long)]
+    no_answers: bool,
+    /// Leave out what is measured of writing, and of smaller and larger stores.
+    #[arg(long)]
+    only_answers: bool,
     /// What cargo itself adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -51,22 +58,31 @@ const SETTINGS: [&str; 5] = [
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if !arguments.no_answers {
+        answers::check()?;
+    }
     let directory = workspace().join("target/bench");
     let postgres = Postgres::start(&directory.join("postgres"), true, &SETTINGS)?;
     let mut report = Report::default();
 
-    for targets in [100, 10_000] {
+    for targets in [100, 10_000].into_iter().filter(|_| !arguments.only_answers) {
         eprintln!("batches of 10,000 records, {targets} targets");
         ingest::compare(&postgres, targets, arguments.batches, &mut report).await?;
     }
-    let sizes: BTreeSet<_> = [Some(1), Some(arguments.millions), arguments.scale].into_iter().flatten().collect();
+    let others = [Some(1), arguments.scale].into_iter().flatten().filter(|_| !arguments.only_answers);
+    let sizes: BTreeSet<_> = others.chain([arguments.millions]).collect();
     let mut all_time = None;
     for millions in sizes {
         eprintln!("a store of {millions} million probes");
         let is_compared = millions == arguments.millions;
         let store = store::load(&postgres, millions, is_compared, &mut report).await?;
-        let median =
-            if is_compared { reads::compare(&store, &mut report).await? } else { reads::all_time(&store).await? };
+        if is_compared && !arguments.no_answers {
+            answers::measure(&postgres, &store, &mut report).await?;
+        }
+        let median = match is_compared && !arguments.only_answers {
+            true => reads::compare(&store, &mut report).await?,
+            false => reads::all_time(&store).await?,
+        };
         if let Some((smaller, before)) = all_time.replace((millions, median)) {
             let what = format!("all targets, all time: {smaller} M → {millions} M probes");
             report.ratio(

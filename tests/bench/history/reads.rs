@@ -67,7 +67,7 @@ pub(crate) async fn compare(store: &Store, report: &mut Report) -> Result<f64> {
     let mut errors = Vec::new();
     for ((window, days), (bar, _)) in windows.into_iter().zip(bars) {
         let from = days.map(|days| Micros(store.now.0 - days * DAY));
-        let seed = seed_query(store, from, None).await?;
+        let seed = seed_query(store, days, None).await?;
         let answer = ask(store, days, None).await?;
         let how = if answer.is_exact { "exact" } else { "days from histograms" };
         let what = format!("all targets, {window}, {} M probes: seed's query → stats ({how})", store.millions);
@@ -78,8 +78,7 @@ pub(crate) async fn compare(store: &Store, report: &mut Report) -> Result<f64> {
         errors.push((window, worst(store, from, &answer).await?, answer.bound));
     }
     for (window, days) in windows {
-        let from = days.map(|days| Micros(store.now.0 - days * DAY));
-        let seed = seed_query(store, from, Some(&url)).await?;
+        let seed = seed_query(store, days, Some(&url)).await?;
         let answer = ask(store, days, Some(&url)).await?;
         ensure!(answer.is_exact, "one target over {window} is not exact");
         report.speedup(&format!("one target, {window}: seed's query → stats (exact)"), seed, answer.seconds, "≤ 10 ms");
@@ -96,8 +95,9 @@ pub(crate) async fn compare(store: &Store, report: &mut Report) -> Result<f64> {
     Ok(everything)
 }
 
-async fn seed_query(store: &Store, from: Option<Micros>, url: Option<&str>) -> Result<f64> {
-    let query = seed::query(from, url);
+/// The median time of the seed's query over so many days, or over everything.
+pub(crate) async fn seed_query(store: &Store, days: Option<i64>, url: Option<&str>) -> Result<f64> {
+    let query = seed::query(days.map(|days| Micros(store.now.0 - days * DAY)), url);
     let mut times = Vec::new();
     for _ in 0..SEED_RUNS {
         let timed = Instant::now();

@@ -28,6 +28,8 @@ const DROP_EVERY: u64 = 100;
 /// A store that is filled.
 pub(crate) struct Store {
     pub(crate) client: Client,
+    /// The name of its database.
+    pub(crate) name: String,
     /// When its newest probe was made.
     pub(crate) now: Micros,
     pub(crate) millions: u64,
@@ -74,7 +76,7 @@ pub(crate) async fn load(postgres: &Postgres, millions: u64, is_compared: bool, 
         report.ratio("sealing beside storing, amortised", sealing, storing, &detail, "≤ 0.3");
         sizes(&client, probes, report).await?;
     }
-    Ok(Store { client, now, millions })
+    Ok(Store { client, name, now, millions })
 }
 
 /// Bytes a probe on disk, with all indexes.
