@@ -57,16 +57,19 @@ async fn uptime_and_coverage_are_reckoned_from_slots_and_from_time() {
     assert_eq!(json!(&entry.figures.coverage), coverage);
     assert_eq!(entry.interval_ms, Some(60_000));
 
-    // The last one holds until the end of the window; half a slot is none.
+    // The last one holds until the end of the window; a slot counts as soon as it begins.
     let entry = one(&place, "from=2026-11-23T12:00:00Z&to=2026-11-23T12:05:30Z", "13:00:00").await;
     let uptime = entry.figures.uptime.unwrap();
     assert_eq!((uptime.up_seconds, uptime.by_time), (Some(150.0), Some(0.75)));
-    assert_eq!(entry.figures.coverage.unwrap().expected, Some(5));
+    assert_eq!(entry.figures.coverage.unwrap().expected, Some(6));
 
-    // And no longer than until now, by when no more slots can be expected either.
+    // And no longer than until the last full minute, by when no more slots can be expected either.
     let entry = one(&place, "from=2026-11-23T12:00:00Z&to=2026-11-23T23:00:00Z", "12:05:20").await;
-    assert_eq!(entry.figures.uptime.unwrap().up_seconds, Some(140.0));
+    assert_eq!(entry.figures.uptime.unwrap().up_seconds, Some(120.0));
     assert_eq!(entry.figures.coverage.unwrap().expected, Some(5));
+    // Where a window ends that ends now.
+    let entry = one(&place, "window=5m", "12:05:20").await;
+    assert_eq!((entry.from, entry.to), (Some(at("12:00:00")), Some(at("12:05:00"))));
 
     // A bucket is what its own window would be.
     let entry = one(&place, "from=2026-11-23T12:00:00Z&to=2026-11-23T12:15:00Z&bucket=5m", "13:00:00").await;
@@ -90,20 +93,30 @@ async fn a_schedule_that_changes_counts_as_long_as_it_held_and_one_that_is_not_k
     let every = |time: &str, seconds: Option<u32>| {
         slot(time, "up", json!({"interval_ms": seconds.map(|seconds| seconds * 1_000)}))
     };
+    // What was said first comes last, and several changes come in one batch.
     let batches = [
-        vec![every("11:00:00", None)],
-        vec![every("12:00:00", Some(60)), every("12:09:00", Some(60))],
-        vec![every("12:10:00", Some(300)), every("12:15:00", Some(300))],
+        vec![every("11:00:00", None), every("12:09:00", Some(60))],
+        vec![every("12:10:00", Some(300)), every("12:15:00", Some(300)), every("12:20:00", Some(60))],
+        vec![every("12:00:00", Some(60))],
     ];
     for (number, records) in (0..).zip(&batches) {
         flush::run(&flush, batch(number * 10, records)).await.unwrap();
+    }
+    // By an instance that knows nothing, all of it again.
+    let flush = place.flush();
+    for (number, records) in (0..).zip(&batches) {
+        assert_eq!(flush::run(&flush, batch(number * 10, records)).await.unwrap().stored, 0);
     }
 
     // Ten of a minute, and two of five; the last verdict of the former holds for its own minute.
     let entry = one(&place, "from=2026-11-23T12:00:00Z&to=2026-11-23T12:20:00Z", "13:00:00").await;
     let coverage = entry.figures.coverage.unwrap();
-    assert_eq!((coverage.expected, coverage.observed, entry.interval_ms), (Some(12), 4, Some(300_000)));
+    assert_eq!((coverage.expected, coverage.observed, entry.interval_ms), (Some(12), 4, Some(60_000)));
     assert_eq!(entry.figures.uptime.unwrap().up_seconds, Some(60.0 + 60.0 + 300.0 + 300.0));
+    let entry = one(&place, "from=2026-11-23T12:00:00Z&to=2026-11-23T12:25:00Z&bucket=5m", "13:00:00").await;
+    let expected: Vec<_> =
+        entry.series.unwrap().iter().map(|bucket| bucket.figures.coverage.clone().unwrap().expected).collect();
+    assert_eq!(expected, [Some(5), Some(5), Some(1), Some(1), Some(5)]);
     // A probe from before the schedule is known has nothing to hold for, and what was expected is not known.
     let entry = one(&place, "from=2026-11-23T11:00:00Z&to=2026-11-23T12:20:00Z", "13:00:00").await;
     let coverage = entry.figures.coverage.unwrap();
@@ -142,11 +155,20 @@ async fn a_quorum_of_the_locations_decides_when_a_target_is_down() {
         assert_eq!(alone.iter().map(|uptime| uptime.up_seconds.unwrap()).collect::<Vec<_>>(), [180.0, 60.0, 120.0]);
         assert_eq!(groups[0].figures.coverage.as_ref().unwrap().expected, Some(4));
     }
+    // A location that came later is expected from then on, and not before.
+    let later = slot("12:03:30", "up", json!({"location": "sa"}));
+    flush::run(&place.flush(), batch(100, &[later])).await.unwrap();
+    let entry = one(&place, &format!("{window}&by=location&bucket=1m"), "13:00:00").await;
+    assert_eq!(entry.figures.coverage.as_ref().unwrap().expected, Some(13));
+    let group = entry.groups.unwrap().into_iter().find(|group| group.group["location"] == "sa").unwrap();
+    assert_eq!(group.figures.coverage.unwrap().expected, Some(1));
+    let expected: Vec<_> =
+        group.series.unwrap().iter().map(|bucket| bucket.figures.coverage.clone().unwrap().expected).collect();
+    assert_eq!(expected, [Some(0), Some(0), Some(0), Some(1)]);
     // Without one, times add up.
     let entry = one(&place, window, "13:00:00").await;
     let uptime = entry.figures.uptime.unwrap();
-    assert_eq!((uptime.up_seconds, uptime.down_seconds, uptime.quorum), (Some(360.0), Some(360.0), None));
-    assert_eq!(entry.figures.coverage.unwrap().expected, Some(12));
+    assert_eq!((uptime.up_seconds, uptime.down_seconds, uptime.quorum), (Some(390.0), Some(360.0), None));
 }
 
 #[tokio::test]

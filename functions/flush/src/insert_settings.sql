@@ -1,18 +1,27 @@
--- Committed on its own, as targets are. Settings hold until the next ones; those that are said again, and those that come
--- later than what they were followed by, change nothing. Tags are arrays of JSON, since Postgres has no arrays of arrays of
--- different lengths.
+-- Committed on its own, as targets are. Settings hold until the next ones. What is said again changes nothing: neither what
+-- is stored already, nor what was just said, in $5 the instant from which on. Tags are arrays of JSON, since Postgres has no
+-- arrays of arrays of different lengths.
+with said as (
+    select target_id, location_id, interval_ms, array(select jsonb_array_elements_text(tags::jsonb)) as tags, since
+    from unnest($1, $2, $3, $4, $5) as said (target_id, location_id, interval_ms, tags, since)
+)
 insert into target_settings (target_id, location_id, interval_ms, tags, since)
-select said.target_id, said.location_id, said.interval_ms, array(select jsonb_array_elements_text(said.tags::jsonb)), said.since
-from unnest($1, $2, $3, $4, $5) as said (target_id, location_id, interval_ms, tags, since)
+select said.target_id, said.location_id, said.interval_ms, said.tags, said.since
+from said
 left join lateral (
     select interval_ms, tags, since
-    from target_settings
-    where target_id = said.target_id and location_id = said.location_id
+    from target_settings as stored
+    where stored.target_id = said.target_id and stored.location_id = said.location_id and stored.since <= said.since
     order by since desc
     limit 1
-) as last on true
-where last.since is null
-    or last.since < said.since
-        and (last.interval_ms, last.tags)
-            is distinct from (said.interval_ms, array(select jsonb_array_elements_text(said.tags::jsonb)))
-on conflict (target_id, location_id, since) do nothing
+) as before on true
+where (before.interval_ms, before.tags) is distinct from (said.interval_ms, said.tags)
+    or before.since is null
+    -- Something else was said between what is stored and this.
+    or exists (
+        select from said as other
+        where other.target_id = said.target_id and other.location_id = said.location_id
+            and other.since > before.since and other.since < said.since
+    )
+on conflict (target_id, location_id, since) do update
+set interval_ms = excluded.interval_ms, tags = excluded.tags

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::{Micros, history::block::Owner};
+use shared::{Micros, history::block::Owner, record::Record};
 use tokio_postgres::{
     Client, Error,
     types::{ToSql, Type},
@@ -14,13 +14,14 @@ use tokio_postgres::{
 
 use crate::row::Row;
 
-/// What was said last of each target, location by location, as far as this connection has seen.
+/// What was said of each target, location by location, as far as this connection has seen.
 pub(crate) struct Settings {
     /// When what is known was last forgotten: somebody else may have stored something else since.
     since: Instant,
-    known: HashMap<Owner, Said>,
+    /// In the order of time.
+    known: HashMap<Owner, Vec<Said>>,
     /// Those that are to be stored, in an order in which two instances do not deadlock.
-    changed: BTreeSet<Owner>,
+    changed: BTreeSet<(Owner, Micros)>,
 }
 
 /// What records say of their target.
@@ -41,6 +42,12 @@ impl Default for Settings {
     }
 }
 
+impl Said {
+    fn is_of(&self, record: &Record) -> bool {
+        self.interval_ms == record.interval_ms && self.tags == record.tags
+    }
+}
+
 impl Settings {
     /// Looks at what the record of a row says. One that no schedule asked for says nothing.
     pub(crate) fn see(&mut self, row: &Row<'_>) {
@@ -48,43 +55,55 @@ impl Settings {
         if record.interval_ms.is_none() {
             return;
         }
-        let (owner, since) = ((row.key.target_id, row.location_id), row.key.probed_at);
-        if let Some(said) = self.known.get_mut(&owner) {
-            let is_same = said.interval_ms == record.interval_ms && said.tags == record.tags;
-            if is_same {
-                (said.since, said.until) = (said.since.min(since), said.until.max(since));
+        let (owner, at) = ((row.key.target_id, row.location_id), row.key.probed_at);
+        let said = self.known.entry(owner).or_default();
+        let next = said.partition_point(|said| said.since <= at);
+        if let Some(before) = next.checked_sub(1).and_then(|before| said.get_mut(before)) {
+            if before.is_of(record) {
+                before.until = before.until.max(at);
+                return;
             }
-            if is_same || since < said.until {
+            // Others said something else before this and after it.
+            if at <= before.until {
                 return;
             }
         }
-        self.known
-            .insert(owner, Said { since, until: since, interval_ms: record.interval_ms, tags: record.tags.clone() });
-        self.changed.insert(owner);
+        match said.get_mut(next).filter(|after| after.is_of(record)) {
+            // It was so earlier than was known.
+            Some(after) => after.since = at,
+            None => {
+                let (interval_ms, tags) = (record.interval_ms, record.tags.clone());
+                said.insert(next, Said { since: at, until: at, interval_ms, tags });
+            }
+        }
+        self.changed.insert((owner, at));
     }
 
     /// Stores what is not as it was before.
     pub(crate) async fn store(&mut self, client: &Client) -> Result<(), Error> {
+        let changed = std::mem::take(&mut self.changed);
+        if !changed.is_empty() {
+            let said = |(owner, since): &(Owner, Micros)| {
+                let said = self.known.get(owner)?.iter().find(|said| said.since == *since)?;
+                Some((*owner, said))
+            };
+            let said: Vec<_> = changed.iter().filter_map(said).collect();
+            let (targets, locations): (Vec<i32>, Vec<i16>) = said.iter().map(|(owner, _)| *owner).unzip();
+            let intervals: Vec<_> = said.iter().map(|(_, said)| said.interval_ms.map(u32::cast_signed)).collect();
+            let tags: Vec<_> = said.iter().map(|(_, said)| serde_json::json!(said.tags).to_string()).collect();
+            let since: Vec<_> = said.iter().map(|(_, said)| said.since).collect();
+            let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+                (&targets, Type::INT4_ARRAY),
+                (&locations, Type::INT2_ARRAY),
+                (&intervals, Type::INT4_ARRAY),
+                (&tags, Type::TEXT_ARRAY),
+                (&since, Type::TIMESTAMPTZ_ARRAY),
+            ];
+            client.execute_typed(include_str!("insert_settings.sql"), &parameters).await?;
+        }
         if self.since.elapsed() > KNOWN_FOR {
-            self.since = Instant::now();
-            self.known.retain(|owner, _| self.changed.contains(owner));
+            *self = Self::default();
         }
-        let owners = std::mem::take(&mut self.changed);
-        if owners.is_empty() {
-            return Ok(());
-        }
-        let said: Vec<_> = owners.iter().filter_map(|owner| self.known.get(owner)).collect();
-        let (targets, locations): (Vec<i32>, Vec<i16>) = owners.iter().copied().unzip();
-        let intervals: Vec<_> = said.iter().map(|said| said.interval_ms.map(u32::cast_signed)).collect();
-        let tags: Vec<_> = said.iter().map(|said| serde_json::json!(said.tags).to_string()).collect();
-        let since: Vec<_> = said.iter().map(|said| said.since).collect();
-        let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
-            (&targets, Type::INT4_ARRAY),
-            (&locations, Type::INT2_ARRAY),
-            (&intervals, Type::INT4_ARRAY),
-            (&tags, Type::TEXT_ARRAY),
-            (&since, Type::TIMESTAMPTZ_ARRAY),
-        ];
-        client.execute_typed(include_str!("insert_settings.sql"), &parameters).await.map(drop)
+        Ok(())
     }
 }

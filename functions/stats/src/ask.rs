@@ -1,12 +1,13 @@
 //! From a question to its answer: in one snapshot of the database, unless the client or the cache has the answer already.
 
-use std::{hash::Hasher as _, io::Write as _, time::Duration};
+use std::{io::Write as _, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 use jiff::Timestamp;
 use lambda_http::{Body, Request, http::header};
 use serde::{Deserialize, Serialize};
-use shared::{Micros, history::Measure, timestamp};
+use shared::{Micros, database::Lease, history::Measure, timestamp};
+use tokio::time::timeout;
 use twox_hash::XxHash3_64;
 
 use crate::{
@@ -14,17 +15,18 @@ use crate::{
     access::Scope,
     badge,
     cache::{Answer, Cache},
-    history::{EXACT_PROBES, HistoryError, HistoryQuery, Page, Snapshot, Target},
+    history::{EXACT_PROBES, HistoryError, HistoryQuery, Page, Snapshot, Target, split::Bucket},
     metrics, negotiate,
-    query::{SortKey, StatsQuery},
+    query::{self, SortKey, StatsQuery},
     report::StatsReport,
     response::{Reply, StatsError},
     route::Endpoint,
     table,
 };
 
-/// An answer has this many bytes, at most: Lambda sends no more than six megabytes, and compressed ones take a third more.
-const MAX_BYTES: usize = 5_500_000;
+/// An answer has this many bytes, at most: Lambda sends no more than six megabytes, in which quotes are escaped, and what is
+/// not plain text takes a third more.
+const MAX_BYTES: usize = 4_400_000;
 /// What is shorter is not made shorter by compressing it.
 const MIN_COMPRESSED: usize = 1_024;
 
@@ -35,7 +37,7 @@ pub struct Question<'query> {
     /// The ends of the window, and the start of the one before, if that is asked for.
     window: (Option<Micros>, Option<Micros>),
     before: Option<Micros>,
-    /// Now, or up to so much earlier as an answer may be old.
+    /// The last full minute.
     as_of: Micros,
 }
 
@@ -83,19 +85,17 @@ enum Found {
     AtClient,
     /// It was made before.
     InCache(Answer),
-    /// Here.
-    Report(StatsReport),
+    /// Here, to be kept by this key.
+    Report(String, StatsReport),
 }
 
 impl<'query> Question<'query> {
-    /// A query as of `now`. Windows that end now end at the next multiple of `max_age`, and what has to be over by now is over
-    /// by the one before, so that the answer is the same for that long.
+    /// A query as of the last full minute before `now`: windows that end now end then, and what has to be over by now is over
+    /// by then, so that the answer is the same for a minute unless something else changes it.
     #[must_use]
-    pub fn new(query: &'query StatsQuery, scope: Scope, now: Timestamp, max_age: Duration) -> Self {
-        let (now, max_age) = (Micros::from(now), i64::try_from(max_age.as_micros()).unwrap_or(0).max(1));
-        let as_of = Micros(now.0 - now.0.rem_euclid(max_age));
-        let end = if as_of == now { as_of } else { Micros(as_of.0 + max_age) };
-        let (from, to) = query.window.ends(end.timestamp());
+    pub fn new(query: &'query StatsQuery, scope: Scope, now: Timestamp) -> Self {
+        let as_of = Bucket::Minute.start(now.into());
+        let (from, to) = query.window.ends(as_of.timestamp());
         let window = (from.map(Micros::from), to.map(Micros::from));
         let length = window.0.zip(window.1).map(|(from, to)| to.0.saturating_sub(from.0));
         let before = window.0.zip(length).filter(|_| query.compare);
@@ -103,16 +103,12 @@ impl<'query> Question<'query> {
         Self { query, scope, window, before, as_of }
     }
 
-    /// What tells the answer from every other one, in a state of the database: a hash of everything that it depends on.
-    fn tag(&self, version: &str, content_type: &str) -> String {
+    /// What tells the answer from every other one, in a state of the database: everything that it depends on.
+    fn key(&self, version: &str, content_type: &str) -> String {
         // What ended before is the same at any time.
         let as_of = self.window.1.filter(|to| *to <= self.as_of).is_none().then_some(self.as_of);
         let release = env!("CARGO_PKG_VERSION");
-        let all =
-            format!("{release} {version} {content_type} {:?} {:?} {:?} {as_of:?}", self.query, self.scope, self.window);
-        let mut hasher = XxHash3_64::new();
-        hasher.write(all.as_bytes());
-        format!("{:016x}", hasher.finish())
+        format!("{release} {version} {content_type} {:?} {:?} {:?} {as_of:?}", self.query, self.scope, self.window)
     }
 }
 
@@ -161,15 +157,18 @@ impl Look for Form<'_> {
     type Found = (String, Found);
 
     async fn look(&self, snapshot: &Snapshot<'_>) -> Result<(String, Found), HistoryError> {
-        let tag = self.question.tag(snapshot.version(), self.content_type);
+        let key = self.question.key(snapshot.version(), self.content_type);
         // Other bytes, another tag (RFC 9110, section 8.8.3).
-        let tag = format!("\"{tag}{}\"", if self.compresses { "-gzip" } else { "" });
+        let coding = if self.compresses { "-gzip" } else { "" };
+        let tag = format!("\"{:016x}{coding}\"", XxHash3_64::oneshot(key.as_bytes()));
+        // By the key itself: what hashes alike may be for others.
+        let key = key + coding;
         let found = if negotiate::has(&self.known, &tag) {
             Found::AtClient
-        } else if let Some(answer) = self.cache.get(&tag) {
+        } else if let Some(answer) = self.cache.get(&key) {
             Found::InCache(answer)
         } else {
-            Found::Report(self.question.look(snapshot).await?)
+            Found::Report(key, self.question.look(snapshot).await?)
         };
         Ok((tag, found))
     }
@@ -194,20 +193,22 @@ pub async fn answer(
     scope: Scope,
     now: Timestamp,
 ) -> Result<Reply, StatsError> {
-    let query = endpoint.query(request.uri().query().unwrap_or_default())?;
+    let query_string = request.uri().query().unwrap_or_default();
+    let query = endpoint.query(query_string)?;
     let content_type = endpoint.content_type(request.headers());
     let compresses = negotiate::takes_gzip(&negotiate::text(request.headers(), &header::ACCEPT_ENCODING));
     let known = negotiate::text(request.headers(), &header::IF_NONE_MATCH);
-    let question = Question::new(&query, scope, now, stats.config.max_age);
+    let question = Question::new(&query, scope, now);
     let form = Form { question, content_type, compresses, known, cache: &stats.cache };
     let (tag, found) = in_snapshot(stats, &form).await?;
     let answer = match found {
         Found::AtClient => return Ok(Reply::NotModified { tag }),
         Found::InCache(answer) => answer,
-        Found::Report(report) => {
+        Found::Report(key, report) => {
             let (content_type, text) = write(&report, &query, endpoint, content_type)?;
-            let answer = finish(content_type, text, compresses)?;
-            stats.cache.put(tag.clone(), answer.clone());
+            let next = report.next.as_deref().map(|next| query::with_cursor(query_string, next));
+            let answer = finish(content_type, text, next, compresses)?;
+            stats.cache.put(key, answer.clone());
             answer
         }
     };
@@ -227,21 +228,26 @@ fn write(
         }
         (Endpoint::Metrics, _) => ("text/plain; version=0.0.4; charset=utf-8", metrics::write(report)),
         (Endpoint::Badge, _) => ("image/svg+xml", badge::write(report, query)?),
-        (_, "text/csv") => ("text/csv; charset=utf-8; header=present", table::write(report)?),
+        (_, "text/csv") => ("text/csv; charset=utf-8; header=present", table::write(report, query)?),
         _ => ("application/json", serde_json::to_string(report)?),
     })
 }
 
-fn finish(content_type: &'static str, text: String, compresses: bool) -> Result<Answer, StatsError> {
+fn finish(
+    content_type: &'static str,
+    text: String,
+    next: Option<String>,
+    compresses: bool,
+) -> Result<Answer, StatsError> {
     if text.len() > MAX_BYTES {
         return Err(StatsError::TooLong { bytes: text.len(), limit: MAX_BYTES });
     }
     if !compresses || text.len() < MIN_COMPRESSED {
-        return Ok(Answer { content_type, body: Body::Text(text), is_compressed: false });
+        return Ok(Answer { content_type, body: Body::Text(text), next, is_compressed: false });
     }
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_bytes())?;
-    Ok(Answer { content_type, body: Body::Binary(encoder.finish()?), is_compressed: true })
+    Ok(Answer { content_type, body: Body::Binary(encoder.finish()?), next, is_compressed: true })
 }
 
 /// Whether the database answers, and what it knows last.
@@ -255,7 +261,7 @@ pub async fn health(stats: &Stats, now: Timestamp) -> Result<Health, StatsError>
             let lag_seconds = last_probe_at.map(|last| now.as_second().saturating_sub(last.as_second()).max(0));
             Ok(Health { status: "ok".to_owned(), last_probe_at, lag_seconds })
         }
-        Err(StatsError::History(HistoryError::Database(error))) => {
+        Err(error @ (StatsError::Slow | StatsError::History(HistoryError::Database(_)))) => {
             lambda_http::tracing::error!("{error}");
             Ok(Health { status: "unavailable".to_owned(), last_probe_at: None, lag_seconds: None })
         }
@@ -263,31 +269,44 @@ pub async fn health(stats: &Stats, now: Timestamp) -> Result<Health, StatsError>
     }
 }
 
-/// Looks at one state of the database. A connection that broke is replaced, and looked through once more.
+/// Looks at one state of the database, for no longer than a question may take. A connection that broke is replaced, and looked
+/// through once more.
 ///
 /// # Errors
-/// The database cannot be asked; or what goes wrong while looking.
+/// The database cannot be asked, or not in time; or what goes wrong while looking.
 pub async fn in_snapshot<L: Look + Sync>(stats: &Stats, what: &L) -> Result<L::Found, StatsError> {
+    let limit = stats.config.query_timeout;
     let mut lease = stats.database.lease().await;
-    let mut tries = 0..2;
-    loop {
-        let seen = async {
-            let client = &lease.session().await?.client;
-            let snapshot = Snapshot::begin(client, Some(stats.config.query_timeout)).await?;
-            let seen = what.look(&snapshot).await;
-            // What went wrong before is more telling than what may go wrong here.
-            let ended = snapshot.end().await;
-            let seen = seen?;
-            ended?;
-            Ok(seen)
-        };
-        match seen.await {
-            Err(HistoryError::Database(error)) if error.is_transient() && tries.next() == Some(0) => lease.discard(),
-            Err(HistoryError::Database(error)) => return Err(HistoryError::Database(error).into()),
-            seen => {
-                lease.keep();
-                return Ok(seen?);
+    let looking = async {
+        let mut tries = 0..2;
+        loop {
+            match look(&mut lease, what, limit).await {
+                Err(HistoryError::Database(error)) if error.is_transient() && tries.next() == Some(0) => {
+                    lease.discard();
+                }
+                seen => return seen,
             }
         }
+    };
+    match timeout(limit, looking).await {
+        // Whatever the connection is in the middle of, it is given up.
+        Err(_) => Err(StatsError::Slow),
+        Ok(Err(HistoryError::Database(error))) if error.is_timeout() => Err(StatsError::Slow),
+        Ok(Err(HistoryError::Database(error))) => Err(HistoryError::Database(error).into()),
+        Ok(seen) => {
+            lease.keep();
+            Ok(seen?)
+        }
     }
+}
+
+async fn look<L: Look + Sync>(lease: &mut Lease<'_, ()>, what: &L, limit: Duration) -> Result<L::Found, HistoryError> {
+    let client = &lease.session().await?.client;
+    let snapshot = Snapshot::begin(client, Some(limit)).await?;
+    let seen = what.look(&snapshot).await;
+    // What went wrong before is more telling than what may go wrong here.
+    let ended = snapshot.end().await;
+    let seen = seen?;
+    ended?;
+    Ok(seen)
 }

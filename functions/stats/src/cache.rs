@@ -18,27 +18,29 @@ pub(crate) struct Answer {
     pub(crate) content_type: &'static str,
     pub(crate) body: Body,
     pub(crate) is_compressed: bool,
+    /// The query string of the next page, if there is one.
+    pub(crate) next: Option<String>,
 }
 
-/// The newest answers, by their entity tag, which is another one as soon as anything is.
+/// The newest answers, by a key that is another one as soon as anything in them is.
 #[derive(Default)]
 pub(crate) struct Cache {
     answers: Mutex<VecDeque<(String, Answer)>>,
 }
 
 impl Cache {
-    pub(crate) fn get(&self, tag: &str) -> Option<Answer> {
+    pub(crate) fn get(&self, key: &str) -> Option<Answer> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.iter().find(|(known, _)| known == tag).map(|(_, answer)| answer.clone())
+        answers.iter().find(|(known, _)| known == key).map(|(_, answer)| answer.clone())
     }
 
-    pub(crate) fn put(&self, tag: String, answer: Answer) {
+    pub(crate) fn put(&self, key: String, answer: Answer) {
         if answer.body.len() > MAX_BYTES / 4 {
             return;
         }
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.retain(|(known, _)| *known != tag);
-        answers.push_back((tag, answer));
+        answers.retain(|(known, _)| *known != key);
+        answers.push_back((key, answer));
         while answers.len() > MAX_ANSWERS
             || answers.iter().map(|(_, answer)| answer.body.len()).sum::<usize>() > MAX_BYTES
         {
@@ -52,7 +54,7 @@ mod tests {
     use super::*;
 
     fn answer(bytes: usize) -> Answer {
-        Answer { content_type: "text/plain", body: Body::Text("x".repeat(bytes)), is_compressed: false }
+        Answer { content_type: "text/plain", body: Body::Text("x".repeat(bytes)), is_compressed: false, next: None }
     }
 
     #[test]

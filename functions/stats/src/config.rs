@@ -9,9 +9,9 @@ use shared::{
 
 use crate::access::Access;
 
-/// How old an answer may be where nothing is said about that.
+/// For how long an answer may be kept where nothing is said about that.
 const MAX_AGE: Duration = Duration::from_secs(10);
-/// How long a statement may take where nothing is said about that.
+/// How long the database may take where nothing is said about that.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The configuration of stats.
@@ -25,9 +25,9 @@ pub struct StatsConfig {
     pub cors: Cors,
     /// What comes before the paths, without a slash at its end: behind an API that is mapped to a path of a domain.
     pub prefix: String,
-    /// How old an answer may be. Windows that end now end at the next multiple of it, so that they are the same for that long.
+    /// For how long whoever has an answer may keep it without asking again.
     pub max_age: Duration,
-    /// How long a statement may take.
+    /// How long the database may take with a question.
     pub query_timeout: Duration,
 }
 

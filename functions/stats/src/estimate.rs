@@ -38,7 +38,7 @@ pub struct Percentile {
     /// Whether the sample is too small for an interval with both ends: the value is then little more than an extreme.
     pub insufficient: bool,
     /// The same percentile where requests that timed out before there was a response count as well; null where that cannot be
-    /// said, since its rank falls among them.
+    /// said, since its rank falls among them; and of phases.
     pub with_timeouts_ms: Option<f64>,
     /// In place of that: it is at least this, as it is not known how long they would have taken.
     pub at_least_ms: Option<f64>,

@@ -49,7 +49,7 @@ pub struct Figures {
     pub responses: i64,
     /// Probes that got none; `probes` is `responses` and `failures`.
     pub failures: i64,
-    /// Those of them that ended in a timeout, and are known to have taken some time.
+    /// Those of them that ended in a timeout, and are known to have waited for some time.
     pub timeouts: i64,
     /// Slots with the verdict up.
     pub up: i64,
@@ -131,7 +131,11 @@ impl Figures {
         let always = [50.0, 95.0, 99.0];
         let wanted: Vec<f64> = always.into_iter().chain(asked.iter().copied()).collect();
         let (mut percentiles, extremes) = estimate(&mut tally, &wanted, intervals);
-        let asked = percentiles.split_off(always.len());
+        let mut asked = percentiles.split_off(always.len());
+        if population == Population::Phase {
+            // A request that timed out says nothing of how long a phase would have taken that it did not come to.
+            asked.iter_mut().for_each(|found| (found.with_timeouts_ms, found.at_least_ms) = (None, None));
+        }
         let mut always = percentiles.into_iter().map(|percentile| percentile.ms);
         let [p50_ms, p95_ms, p99_ms] = [(); 3].map(|()| always.next().flatten());
         let counts = &tally.counts;

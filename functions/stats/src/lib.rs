@@ -62,12 +62,18 @@ pub async fn handle(stats: &Stats, request: Request) -> Result<Response<Body>, l
 async fn reply(stats: &Stats, request: &Request, now: Timestamp) -> Result<Reply, StatsError> {
     let endpoint = match Route::of(request, &stats.config.prefix)? {
         Route::Options => return Ok(Reply::Options),
-        Route::Get(Endpoint::OpenApi) => return Ok(Reply::openapi()),
         Route::Get(endpoint) => endpoint,
     };
+    let query = request.uri().query().unwrap_or_default();
+    if endpoint == Endpoint::OpenApi {
+        return endpoint.query(query).map(|_| Reply::openapi());
+    }
     let scope = stats.config.access.check(request)?;
     match endpoint {
-        Endpoint::Health => Ok(Reply::Health(ask::health(stats, now).await?)),
+        Endpoint::Health => {
+            endpoint.query(query)?;
+            Ok(Reply::Health(ask::health(stats, now).await?))
+        }
         endpoint => ask::answer(stats, request, endpoint, scope, now).await,
     }
 }
@@ -77,6 +83,6 @@ async fn reply(stats: &Stats, request: &Request, now: Timestamp) -> Result<Reply
 /// # Errors
 /// The database cannot be asked, or what is asked for cannot be had from it.
 pub async fn run(stats: &Stats, query: &StatsQuery, now: Timestamp) -> Result<StatsReport, StatsError> {
-    let question = Question::new(query, None, now, stats.config.max_age);
+    let question = Question::new(query, None, now);
     ask::in_snapshot(stats, &question).await
 }

@@ -20,6 +20,8 @@ const MAX_PERCENTILES: usize = 20;
 
 /// Targets in one page, at most.
 const MAX_LIMIT: usize = 1_000;
+/// The first second of the year 1, before which there are no probes.
+const FIRST_SECOND: i64 = -62_135_596_800;
 /// Names of one sort in one query, at most.
 const MAX_NAMES: usize = 1_000;
 
@@ -307,6 +309,15 @@ impl StatsQuery {
         {
             refuse("compare", "nothing is before this window: expected one such as window=24h, or from and to");
         }
+        if let Window::Between { from: Some(from), to: Some(to) } = parsed.window
+            && parsed.compare
+            && from.as_second() - (to.as_second() - from.as_second()) < FIRST_SECOND
+        {
+            refuse(
+                "compare",
+                "the window before would begin before the year 1: expected a later one, or a shorter one",
+            );
+        }
         if parsed.cursor.as_ref().is_some_and(|cursor| cursor.sort != parsed.sort.name()) {
             refuse("cursor", "it is of an answer in another order: expected the same sort as there");
         }
@@ -318,6 +329,13 @@ impl StatsQuery {
         }
         if bad.is_empty() { Ok(parsed) } else { Err(bad) }
     }
+}
+
+/// The same query, from a cursor on.
+#[must_use]
+pub fn with_cursor(query: &str, cursor: &str) -> String {
+    let others = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "cursor");
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(others).append_pair("cursor", cursor).finish()
 }
 
 fn add_name(names: &mut Vec<String>, text: &str, what: &str) -> Result<(), String> {
@@ -424,9 +442,15 @@ fn parse_instant(text: &str) -> Result<Timestamp, String> {
 
 fn parse_percentiles(text: &str) -> Result<Vec<f64>, String> {
     let percentiles: Option<Vec<f64>> = text.split(',').map(parse_percentile).collect();
-    percentiles.filter(|percentiles| percentiles.len() <= MAX_PERCENTILES).ok_or_else(|| {
+    let percentiles = percentiles.filter(|percentiles| percentiles.len() <= MAX_PERCENTILES).ok_or_else(|| {
         format!("{text:?}: expected at most {MAX_PERCENTILES} numbers above 0 and below 100, as in 50,95,99.9")
-    })
+    })?;
+    let mut sorted = percentiles.clone();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.windows(2).find(|pair| pair.first() == pair.last()) {
+        Some(pair) => Err(format!("{text:?}: {} is in it more than once", pair.first().copied().unwrap_or_default())),
+        None => Ok(percentiles),
+    }
 }
 
 /// A number such as 99.9, with six digits after the point at most, and no more digits than it needs before.
@@ -508,6 +532,7 @@ mod tests {
             "inf",
             "50,",
             "50;95",
+            "50,50.0",
             "p99",
         ];
         for text in bad.into_iter().chain([&*"1,".repeat(20), &"1,".repeat(20)]) {

@@ -164,7 +164,9 @@ impl Writer<'_> {
         let parts = std::mem::take(&mut target.parts);
         let total = std::mem::take(&mut target.total);
         let range = total.range;
-        let figures = self.figures(total, &target, Some(Selection::default()), range);
+        let first = range.map(|(first, _)| first);
+        let all = Some(Selection::default());
+        let figures = self.figures(total, &target, all, Population::Responses, first);
         let mut by_group: BTreeMap<Group, BTreeMap<Option<Micros>, Tally>> = BTreeMap::new();
         for (Part { group, bucket }, tally) in parts {
             by_group.entry(group).or_default().insert(bucket, tally);
@@ -176,16 +178,17 @@ impl Writer<'_> {
                 let previous = before.remove(&group);
                 let mut whole = Tally::default();
                 tallies.values().cloned().for_each(|tally| whole.merge(tally));
-                let mut figures = self.figures(whole, &target, self.selection(group), range);
-                figures.population = population(group.phase.is_some());
-                let series = self.series(tallies, &target, self.selection(group), group.phase.is_some(), range)?;
+                // A location that came later is expected from then on.
+                let first = whole.range.map(|(first, _)| first);
+                let figures = self.figures(whole, &target, self.selection(group), population(group), first);
+                let series = self.series(tallies, &target, self.selection(group), population(group), first, range)?;
                 written.push(GroupStats { group: self.name(group), figures, previous, series });
             }
             written.sort_by(|one, other| one.group.cmp(&other.group));
             groups = Some(written);
         } else {
             let tallies = by_group.remove(&Group::default()).unwrap_or_default();
-            series = self.series(tallies, &target, Some(Selection::default()), false, range)?;
+            series = self.series(tallies, &target, all, Population::Responses, first, range)?;
         }
         let [from, to] = [self.window.0, self.window.1].map(|end| end.map(Micros::timestamp));
         let interval = target.schedules.values().filter_map(Schedule::last_interval).min();
@@ -207,17 +210,16 @@ impl Writer<'_> {
     /// The figures of a window before: all of it, and by group.
     fn previous(&mut self, target: &TargetHistory) -> (Option<PreviousStats>, BTreeMap<Group, PreviousStats>) {
         let [from, to] = [self.window.0, self.window.1].map(|end| end.map(Micros::timestamp));
-        let range = target.total.range;
         let by_location = self.query.split.by.is_by_location_alone();
-        let mut stats = |tally: &Tally, selection, is_phase| {
-            let mut figures = self.figures(tally.clone(), target, selection, range);
-            figures.population = population(is_phase);
+        let mut stats = |tally: &Tally, selection, population| {
+            let first = tally.range.map(|(first, _)| first);
+            let figures = self.figures(tally.clone(), target, selection, population, first);
             PreviousStats { from, to, figures }
         };
-        let total = stats(&target.total, Some(Selection::default()), false);
+        let total = stats(&target.total, Some(Selection::default()), Population::Responses);
         let groups = target.parts.iter().map(|(Part { group, .. }, tally)| {
             let selection = by_location.then_some(Selection { location: group.location, bucket: None });
-            (*group, stats(tally, selection, group.phase.is_some()))
+            (*group, stats(tally, selection, population(*group)))
         });
         (Some(total), groups.collect())
     }
@@ -234,40 +236,40 @@ impl Writer<'_> {
         mut tallies: BTreeMap<Option<Micros>, Tally>,
         target: &TargetHistory,
         selection: Option<Selection>,
-        is_phase: bool,
+        population: Population,
+        first: Option<Micros>,
         range: Option<(Micros, Micros)>,
     ) -> Result<Option<Vec<BucketStats>>, HistoryError> {
-        let (Some(bucket), Some((first, last))) = (self.query.split.bucket, range) else { return Ok(None) };
-        let first = self.window.0.unwrap_or(first);
+        let (Some(bucket), Some((start, last))) = (self.query.split.bucket, range) else { return Ok(None) };
+        let start = self.window.0.unwrap_or(start);
         let last = self.window.1.map_or(last, |to| Micros(to.0 - 1));
-        self.buckets = self.buckets.saturating_add(bucket.count((first, last)));
+        self.buckets = self.buckets.saturating_add(bucket.count((start, last)));
         if self.buckets > MAX_BUCKETS {
             return Err(HistoryError::TooLarge { buckets: self.buckets });
         }
         let mut series = Vec::new();
-        let mut start = bucket.start(first);
+        let mut start = bucket.start(start);
         while start <= last {
             let tally = tallies.remove(&Some(start)).unwrap_or_default();
             let selection = selection.map(|selection| Selection { bucket: Some(start), ..selection });
-            let mut figures = self.figures(tally, target, selection, range);
-            figures.population = population(is_phase);
+            let figures = self.figures(tally, target, selection, population, first);
             series.push(BucketStats { bucket: start.timestamp(), figures });
             start = Micros(start.0 + bucket.length());
         }
         Ok(Some(series))
     }
 
-    /// The figures of some probes of a target, the first and last of which are at the ends of `range`; with uptime and
-    /// coverage, where it is a selection that has them.
+    /// The figures of some probes of a target; with uptime and coverage, where it is a selection that has them. The first of
+    /// the probes that it is chosen from started at `first`.
     fn figures(
         &mut self,
         tally: Tally,
         target: &TargetHistory,
         selection: Option<Selection>,
-        range: Option<(Micros, Micros)>,
+        population: Population,
+        first: Option<Micros>,
     ) -> Figures {
         let counts = tally.counts;
-        let population = population(false);
         let mut figures = Figures::new(tally, population, &self.query.percentiles, &mut self.intervals);
         let Some(Selection { location, bucket }) = selection else { return figures };
         // Nothing held where nothing was seen.
@@ -282,7 +284,7 @@ impl Writer<'_> {
         }
         let schedules = target.schedules.iter().filter(|(of, _)| location.is_none_or(|location| location == **of));
         let schedules = schedules.map(|(_, schedule)| schedule);
-        let first = range.map_or(Micros::MAX, |(first, _)| first);
+        let first = first.unwrap_or(Micros::MAX);
         figures.coverage = Some(Coverage::new(&counts, expected(schedules, first, (from, to.min(self.as_of)))));
         figures
     }
@@ -306,8 +308,8 @@ impl Writer<'_> {
     }
 }
 
-fn population(is_phase: bool) -> Population {
-    if is_phase { Population::Phase } else { Population::Responses }
+fn population(group: Group) -> Population {
+    if group.phase.is_some() { Population::Phase } else { Population::Responses }
 }
 
 /// Brings entries into the order asked for and keeps those of the page; the cursor of the next one, where the order is not

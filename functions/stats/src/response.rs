@@ -1,13 +1,11 @@
 //! What is sent, and the one place where an error becomes a status.
 
-use std::time::Duration;
-
 use lambda_http::{
     Body, Request, Response,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
 };
 use serde_json::json;
-use shared::{database::DatabaseError, env::print_duration};
+use shared::env::print_duration;
 
 use crate::{
     StatsConfig,
@@ -59,13 +57,18 @@ pub enum StatsError {
     #[error("bad parameters: {0:?}")]
     BadParameters(Vec<BadParameter>),
     /// The answer is longer than Lambda sends.
-    #[error("the answer has {bytes} bytes, and may have {limit}: expected limit=, fewer targets, or longer buckets")]
+    #[error(
+        "the answer has {bytes} bytes, and may have {limit}: expected fewer targets, longer buckets, or a limit where there is one"
+    )]
     TooLong {
         /// So many.
         bytes: usize,
         /// And so many could be.
         limit: usize,
     },
+    /// The database took longer than it may.
+    #[error("the database took too long")]
+    Slow,
     /// The database cannot be asked, or what is asked for cannot be had from it; the details are for the log.
     #[error(transparent)]
     History(#[from] HistoryError),
@@ -135,6 +138,8 @@ fn respond(config: &StatsConfig, reply: Reply) -> Response<Body> {
             if answer.is_compressed {
                 headers.push((header::CONTENT_ENCODING, "gzip".to_owned()));
             }
+            // Relative to the path asked for (RFC 8288).
+            headers.extend(answer.next.map(|query| (header::LINK, format!("<?{query}>; rel=\"next\""))));
             headers.extend(caching(config, tag));
             (StatusCode::OK, headers, answer.body)
         }
@@ -198,10 +203,16 @@ fn problem(config: &StatsConfig, error: &StatsError) -> Response<Body> {
             lambda_http::tracing::error!("{error}");
             (StatusCode::INTERNAL_SERVER_ERROR, json!({}))
         }
+        StatsError::Slow => {
+            let limit = print_duration(config.query_timeout);
+            let detail =
+                format!("this takes the database longer than {limit}: expected a shorter window or fewer targets");
+            (StatusCode::SERVICE_UNAVAILABLE, json!({"detail": detail}))
+        }
         StatsError::History(HistoryError::Database(error)) => {
             lambda_http::tracing::error!("{error}");
             more.push((header::RETRY_AFTER, "5".to_owned()));
-            (StatusCode::SERVICE_UNAVAILABLE, json!({"detail": unavailable(error, config.query_timeout)}))
+            (StatusCode::SERVICE_UNAVAILABLE, json!({"detail": "the database cannot be asked at the moment"}))
         }
     };
     let mut problem = json!({"title": status.canonical_reason(), "status": status.as_u16()});
@@ -215,14 +226,6 @@ fn problem(config: &StatsConfig, error: &StatsError) -> Response<Body> {
     build(status, more, Body::Text(problem.to_string()))
 }
 
-fn unavailable(error: &DatabaseError, timeout: Duration) -> String {
-    if error.is_timeout() {
-        let timeout = print_duration(timeout);
-        return format!("this takes the database longer than {timeout}: expected a shorter window or fewer targets");
-    }
-    "the database cannot be asked at the moment".to_owned()
-}
-
 fn build(status: StatusCode, headers: Vec<(header::HeaderName, String)>, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -233,22 +236,26 @@ fn build(status: StatusCode, headers: Vec<(header::HeaderName, String)>, body: B
     response
 }
 
-/// Lets pages of other origins read the response (<https://fetch.spec.whatwg.org/#http-cors-protocol>), those that may.
+/// Lets pages of other origins read the response (<https://fetch.spec.whatwg.org/#http-cors-protocol>), those that may. What
+/// depends on the origin says so to every client, since a cache may keep it for another one.
 fn share(cors: &Cors, request: &Request, headers: &mut HeaderMap) {
-    let Some(origin) = request.headers().get(header::ORIGIN) else { return };
+    let origin = request.headers().get(header::ORIGIN);
     let allowed = match cors {
-        Cors::None => return,
-        Cors::Any => HeaderValue::from_static("*"),
+        Cors::None => None,
+        Cors::Any => Some(HeaderValue::from_static("*")),
         Cors::Origins(origins) => {
-            headers.append(header::VARY, HeaderValue::from_static("Origin"));
-            if !origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()) {
-                return;
-            }
-            origin.clone()
+            // One line: of several of one name, Lambda sends one.
+            let before =
+                headers.get(header::VARY).and_then(|value| value.to_str().ok()).map(|vary| format!("{vary}, "));
+            let vary = HeaderValue::from_str(&format!("{}Origin", before.unwrap_or_default()));
+            vary.ok().map(|vary| headers.insert(header::VARY, vary));
+            let is_named = |origin: &&HeaderValue| origins.iter().any(|named| named.as_bytes() == origin.as_bytes());
+            origin.filter(is_named).cloned()
         }
     };
+    let Some(allowed) = allowed else { return };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag, link"));
     if request.method() == Method::OPTIONS {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
         let allowed = HeaderValue::from_static("authorization, if-none-match");

@@ -231,7 +231,7 @@ fn read_everything(instants: &[u8], bytes: &[u8], phases: &[u8]) {
     }
     let _ = Summary::default().add_chunk(HOUR, columns);
     let _ = chunk::decode_phase(phases, 4, 7);
-    let _ = read_summary(HOUR, bytes, Some([&mut Histogram::default(), &mut Histogram::default()]));
+    let _ = read_summary(HOUR, bytes, [Some(&mut Histogram::default()), Some(&mut Histogram::default())]);
     let _ = merge_phase(phases, 4, &mut Histogram::default());
 }
 
@@ -286,7 +286,7 @@ fn the_stored_forms_never_change() {
     for (version, counts) in [(1, 22), (2, 23)] {
         let old = [[version].as_slice(), &old[..counts], &old[old.len() - 5..]].concat();
         let (mut response_times, mut timeouts) = Default::default();
-        let head = read_summary(HOUR, &old, Some([&mut response_times, &mut timeouts])).unwrap();
+        let head = read_summary(HOUR, &old, [Some(&mut response_times), Some(&mut timeouts)]).unwrap();
         assert_eq!((head.counts, head.course), (summary.counts, None));
         assert_eq!((response_times, timeouts), (summary.response_times.clone(), Histogram::default()));
     }
@@ -300,7 +300,7 @@ fn a_form_of_a_newer_release_is_refused_by_name() {
         ("the instants of a chunk", chunk::decode(HOUR, Columns { instants: &[2], ..one.columns() }).unwrap_err()),
         ("the keys of a fragment", fragment::decode(HOUR, &[2], one.columns()).err().unwrap()),
         ("the phases of a chunk", chunk::decode_phase(&[7], 0, 1).unwrap_err()),
-        ("a summary", read_summary(HOUR, &[9], None).unwrap_err()),
+        ("a summary", read_summary(HOUR, &[9], [None, None]).unwrap_err()),
         ("the phases of a summary", merge_phase(&[9], 0, &mut Histogram::default()).unwrap_err()),
     ] {
         let text = error.to_string();

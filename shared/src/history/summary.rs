@@ -223,7 +223,7 @@ impl Summary {
     /// # Errors
     /// The bytes are damaged, or in the format of a newer release.
     pub fn merge_encoded(&mut self, start: Micros, summary: &[u8], phases: &[u8]) -> Result<(), FormatError> {
-        let head = read_summary(start, summary, Some([&mut self.response_times, &mut self.timeouts]))?;
+        let head = read_summary(start, summary, [Some(&mut self.response_times), Some(&mut self.timeouts)])?;
         self.counts.merge(&head.counts);
         self.widen(head.range.0, head.range.1);
         match (&mut self.courses, head.course) {
@@ -248,15 +248,15 @@ pub struct Head {
     pub course: Option<Option<Course>>,
 }
 
-/// Reads the column `summary` of the span that begins at `start`. The response times, and what timeouts took, are added to
-/// histograms, where these are given.
+/// Reads the column `summary` of the span that begins at `start`. The response times, and what timeouts took, are added each to
+/// its histogram, where one is given.
 ///
 /// # Errors
 /// The bytes are damaged, or in the format of a newer release.
 pub fn read_summary(
     start: Micros,
     summary: &[u8],
-    histograms: Option<[&mut Histogram; 2]>,
+    [response_times, timeouts]: [Option<&mut Histogram>; 2],
 ) -> Result<Head, FormatError> {
     let (version, mut reader) = Reader::versioned(SUMMARY, NEWEST, summary)?;
     let mut instant = || reader.take_as().map(|offset: i64| Micros(start.0.saturating_add(offset)));
@@ -272,10 +272,8 @@ pub fn read_summary(
         _ => None,
     };
     let timed_out = if version < 3 { None } else { Some(reader.take_bytes()?) };
-    if let Some([response_times, timeouts]) = histograms {
-        response_times.merge_encoded(reader)?;
-        timed_out.map_or(Ok(()), |bytes| timeouts.merge_encoded(bytes))?;
-    }
+    response_times.map_or(Ok(()), |histogram| histogram.merge_encoded(reader))?;
+    timeouts.zip(timed_out).map_or(Ok(()), |(histogram, bytes)| histogram.merge_encoded(bytes))?;
     Ok(Head { counts, range, course })
 }
 

@@ -91,14 +91,15 @@ impl Verdicts {
         self.stretches.extend(stretch);
     }
 
-    /// Adds the verdicts of a summary; one that does not know its course makes all of it unknown.
+    /// Adds the verdicts of a summary. One that does not know its course, or during which the interval changed, makes all of it
+    /// unknown.
     pub(super) fn add_course(&mut self, schedule: &Schedule, course: Option<Option<Course>>) {
         let Some(course) = course else {
             self.is_unknown = true;
             return;
         };
         let Some(course) = course else { return };
-        match schedule.interval(course.first) {
+        match schedule.interval_through(course.first, course.last) {
             Some(interval) => {
                 let [up, down] = course.held(interval);
                 let Course { first, last, last_is_up, .. } = course;

@@ -33,7 +33,9 @@ pub const EXACT_PROBES: i64 = 4_000_000;
 /// Buckets of time in one answer, at most: more would not fit into the six megabytes that Lambda answers with.
 pub const MAX_BUCKETS: u64 = 5_000;
 /// Parts that are read for one answer, at most, so that they fit into the memory of a small function.
-const MAX_PARTS: usize = 100_000;
+const MAX_PARTS: usize = 20_000;
+/// The same where each is a histogram, of some eight kilobytes.
+const MAX_HISTOGRAMS: usize = 6_000;
 
 /// What to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,7 +156,8 @@ pub enum HistoryError {
     },
     /// What this split would need was dropped.
     #[error(
-        "probes of some of this window are kept by the day only: expected bucket=1d, or a window that begins later"
+        "probes of some of this window are kept by the day only: expected a window that begins later, or bucket=1d without \
+         by=status, by=outcome or quorum"
     )]
     Dropped,
 }

@@ -18,7 +18,7 @@ use tokio_postgres::{
 };
 
 use super::{
-    HistoryError, MAX_PARTS,
+    HistoryError, MAX_HISTOGRAMS, MAX_PARTS,
     cover::{self, Cover, Window},
     held::Verdicts,
     schedule::Schedule,
@@ -85,11 +85,13 @@ impl Reader<'_> {
         Ok(tallies)
     }
 
-    /// Whether there are no more parts than there may be.
+    /// Whether there are no more parts than there may be: each takes some memory, and one with a histogram much of it.
     pub(super) fn check(&self, tallies: &Tallies) -> Result<(), HistoryError> {
-        let is_split = self.split != Split::default();
+        let limit = if self.is_exact { MAX_PARTS } else { MAX_HISTOGRAMS };
         match tallies.parts.len() {
-            parts if is_split && parts > MAX_PARTS => Err(HistoryError::TooLarge { buckets: parts as u64 }),
+            parts if self.split != Split::default() && parts > limit => {
+                Err(HistoryError::TooLarge { buckets: parts as u64 })
+            }
             _ => Ok(()),
         }
     }
@@ -141,6 +143,7 @@ impl Reader<'_> {
                 let key = (target, location, self.split.bucket(starts_at));
                 self.verdicts(&mut tallies, key).add_course(self.schedule(target, location), course);
             }
+            self.check(&tallies)?;
         }
         Ok(tallies)
     }
@@ -180,6 +183,7 @@ impl Reader<'_> {
                         self.verdicts(&mut tallies, key).extend(self.schedule(target, location), verdicts);
                     }
                 }
+                self.check(&tallies)?;
             }
         }
         Ok(tallies)

@@ -28,33 +28,38 @@ impl Schedule {
         self.periods.get(known.checked_sub(1)?)?.1
     }
 
+    /// The interval that holds from one instant to another; `None` where it is not known, or another one comes between.
+    pub(super) fn interval_through(&self, first: Micros, last: Micros) -> Option<i64> {
+        let changes = self.periods.iter().any(|(since, _)| first < *since && *since <= last);
+        self.interval(first).filter(|_| !changes)
+    }
+
     /// The interval that was said last.
     #[must_use]
     pub fn last_interval(&self) -> Option<i64> {
         self.periods.last()?.1
     }
 
-    /// How many slots there are from one instant up to another: so many intervals, rounded down. What came before the first
-    /// interval is known has none. `None` where some of the rest has no interval.
+    /// How many slots there are from one instant up to another: an interval apart, the first one at the instant from which on
+    /// the interval is known. `None` where some of the time has no interval; what comes before the first one has no slots.
     #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "below 2^53"
-    )]
     pub fn slots(&self, from: Micros, to: Micros) -> Option<u64> {
-        let (mut slots, mut is_known) = (0.0, false);
+        let (mut slots, mut is_known) = (0, false);
         let ends = self.periods.iter().skip(1).map(|(since, _)| *since).chain([Micros::MAX]);
         for (&(since, interval), end) in self.periods.iter().zip(ends) {
-            let length = end.min(to).0.saturating_sub(since.max(from).0);
-            if length > 0 {
-                slots += length as f64 / interval? as f64;
+            let (from, to) = (from.max(since), to.min(end));
+            if from < to {
+                let interval = interval?;
+                // The number of slots before an instant.
+                let before = |instant: Micros| {
+                    let distance = instant.0.saturating_sub(since.0);
+                    distance / interval + i64::from(distance % interval > 0)
+                };
+                slots += u64::try_from(before(to) - before(from)).unwrap_or(0);
                 is_known = true;
             }
         }
-        // What is a whole number but for how floating-point numbers are added is that number.
-        is_known.then_some((slots + 1e-6) as u64)
+        is_known.then_some(slots)
     }
 
     /// Since when it is known.
@@ -79,13 +84,20 @@ mod tests {
 
         // Ten minutes of one minute, ten of five.
         assert_eq!(slots(0, 1_200), Some(12));
-        assert_eq!(slots(0, 59), Some(0));
         assert_eq!(slots(0, 60), Some(1));
-        // Half of a slot before, a fifth after.
-        assert_eq!(slots(570, 660), Some(0));
+        assert_eq!(slots(0, 61), Some(2));
+        assert_eq!(slots(1, 60), Some(0));
+        // The one that begins the second period.
+        assert_eq!(slots(570, 660), Some(1));
+        // Parts add up, wherever they are cut.
+        let parts: u64 =
+            [0, 7, 60, 61, 599, 600, 601, 900, 1_200].windows(2).filter_map(|ends| slots(ends[0], ends[1])).sum();
+        assert_eq!(parts, 12);
         assert_eq!(slots(-600, 120), Some(2));
         assert_eq!(slots(-600, 0), None);
         assert_eq!(schedule.interval(Micros(-1)), None);
+        assert_eq!(schedule.interval_through(Micros(0), Micros(600 * SECOND - 1)), Some(60 * SECOND));
+        assert_eq!(schedule.interval_through(Micros(0), Micros(600 * SECOND)), None);
         assert_eq!(schedule.interval(Micros(600 * SECOND - 1)), Some(60 * SECOND));
         assert_eq!(schedule.interval(Micros(600 * SECOND)), Some(300 * SECOND));
         schedule.push(Micros(1_200 * SECOND), None);

@@ -64,7 +64,9 @@ impl<'client> Snapshot<'client> {
     /// # Errors
     /// The database failed.
     pub async fn version_of(client: &Client) -> Result<String, Error> {
-        let rows = client.query_typed("select pg_current_snapshot()::text", &[]).await?;
+        // A standby also tells how far it is: it does not list every transaction that goes on elsewhere.
+        let version = "select concat_ws(' ', pg_current_snapshot(), pg_last_wal_replay_lsn())";
+        let rows = client.query_typed(version, &[]).await?;
         rows.first().map_or_else(|| Ok(String::new()), |row| row.try_get(0))
     }
 
@@ -157,7 +159,8 @@ impl<'client> Snapshot<'client> {
     }
 }
 
-/// Whether there would be more buckets than an answer has, as far as that can be told before it is read.
+/// Whether there would be more buckets than an answer has, as far as that can be told before it is read. Where the window has
+/// no end, it is told while it is read.
 fn check_buckets(split: Split, targets: &Targets, window: Window) -> Result<(), HistoryError> {
     let (Some(bucket), (Some(from), Some(to))) = (split.bucket, window.ends()) else { return Ok(()) };
     let each = bucket.count((from, Micros(to.0.max(from.0 + 1) - 1)));
@@ -245,16 +248,21 @@ fn held(
         .iter()
         .map(|location| (*location, settings.schedules.get(location).cloned().unwrap_or_default()))
         .collect();
-    // A bucket is what would be answered if its own time had been asked for: its last verdict holds until its end.
-    let buckets: BTreeSet<Option<Micros>> = verdicts.keys().map(|(_, bucket)| *bucket).collect();
-    let ends = buckets.iter().filter_map(|bucket| Some((*bucket, (*bucket)?, query.split.bucket?)));
-    let ends = ends.map(|(bucket, start, length)| (bucket, Micros(start.0.saturating_add(length.length())).min(end)));
-    let mut found = BTreeMap::new();
-    for (bucket, end) in ends.chain([(None, end)]) {
-        let mut parts: BTreeMap<i16, Verdicts> = BTreeMap::new();
-        for ((location, _), read) in verdicts.iter().filter(|((_, of), _)| bucket.is_none() || *of == bucket) {
+    // By bucket, and with all buckets as one: whatever is in it, location by location.
+    let mut by_bucket: BTreeMap<Option<Micros>, BTreeMap<i16, Verdicts>> = BTreeMap::new();
+    for ((location, bucket), read) in verdicts {
+        for bucket in [*bucket, None].into_iter().take(if bucket.is_some() { 2 } else { 1 }) {
+            let parts = by_bucket.entry(bucket).or_default();
             parts.entry(*location).or_insert_with(|| Verdicts::new(quorum.is_some())).append(read);
         }
+    }
+    let mut found = BTreeMap::new();
+    for (bucket, parts) in by_bucket {
+        // A bucket is what would be answered if its own time had been asked for: its last verdict holds until its end.
+        let end = match bucket.zip(query.split.bucket) {
+            Some((start, length)) => Micros(start.0.saturating_add(length.length())).min(end),
+            None => end,
+        };
         let located = parts.iter().filter_map(|(location, read)| Some((location, read, schedules.get(location)?)));
         let each: Vec<_> =
             located.clone().map(|(location, read, schedule)| (*location, read.held(schedule, end))).collect();

@@ -181,7 +181,7 @@ impl Tally {
         self.counts.add(sample.verdict, 1);
         self.widen(sample.probed_at, sample.probed_at);
         measure.of(sample).into_iter().for_each(|micros| self.distribution.add(micros));
-        if measure == Measure::ResponseTime && is_timeout(sample.verdict) {
+        if is_timeout(sample.verdict) {
             sample.response_time_us.into_iter().for_each(|micros| self.timeouts.add(micros));
         }
     }
@@ -195,34 +195,34 @@ impl Tally {
         phase: Option<(usize, &[u8])>,
         window: &Range<Micros>,
     ) -> Result<(), FormatError> {
-        let durations = match phase {
-            Some((phase, bytes)) => decode_phase(bytes, phase, samples.count)?,
-            None => samples.response_times()?,
-        };
-        let durations = |run: Range<usize>| durations.get(run).unwrap_or_default();
-        let counts = |verdict: Verdict| phase.is_some() || verdict.status.is_some();
-        let timed_out = |verdict: Verdict| phase.is_none() && is_timeout(verdict);
+        let response_times = samples.response_times()?;
+        let of_phase = phase.map(|(phase, bytes)| decode_phase(bytes, phase, samples.count)).transpose()?;
+        let durations = of_phase.as_ref().unwrap_or(&response_times);
+        let counts = |verdict: Verdict| of_phase.is_some() || verdict.status.is_some();
         let Some(instants) = instants else {
             self.widen(samples.first, samples.last);
             return samples.for_each_run(|verdict, run| {
                 self.counts.add(verdict, run.len() as u64);
                 if counts(verdict) {
-                    self.distribution.add_all(durations(run));
-                } else if timed_out(verdict) {
-                    self.timeouts.add_all(durations(run));
+                    self.distribution.add_all(durations.get(run.clone()).unwrap_or_default());
+                }
+                if is_timeout(verdict) {
+                    self.timeouts.add_all(response_times.get(run).unwrap_or_default());
                 }
             });
         };
         let instants = samples.instants(instants)?;
+        let probes: Vec<_> = instants.iter().zip(durations).zip(&response_times).collect();
         samples.for_each_run(|verdict, run| {
-            for (&instant, duration) in instants.get(run.clone()).unwrap_or_default().iter().zip(durations(run)) {
+            for &((&instant, duration), response_time) in probes.get(run).unwrap_or_default() {
                 if window.contains(&instant) {
                     self.counts.add(verdict, 1);
                     self.widen(instant, instant);
                     if counts(verdict) {
                         self.distribution.add_all(from_ref(duration));
-                    } else if timed_out(verdict) {
-                        self.timeouts.add_all(from_ref(duration));
+                    }
+                    if is_timeout(verdict) {
+                        self.timeouts.add_all(from_ref(response_time));
                     }
                 }
             }
@@ -239,10 +239,10 @@ impl Tally {
     ) -> Result<Head, FormatError> {
         let histogram = self.distribution.as_histogram();
         let head = match phase {
-            None => read_summary(starts_at, summary, Some([histogram, self.timeouts.as_histogram()]))?,
+            None => read_summary(starts_at, summary, [Some(histogram), Some(self.timeouts.as_histogram())])?,
             Some((phase, phases)) => {
                 merge_phase(phases, phase, histogram)?;
-                read_summary(starts_at, summary, None)?
+                read_summary(starts_at, summary, [None, Some(self.timeouts.as_histogram())])?
             }
         };
         self.counts.merge(&head.counts);
