@@ -12,6 +12,7 @@ mod covering;
 mod delivering;
 mod exchanging;
 mod flushing;
+mod golden;
 mod local_command;
 mod migrating;
 mod monitoring;

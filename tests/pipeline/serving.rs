@@ -16,7 +16,7 @@ const URL: &str = "https://a.test/?q=1&r=<\"x\">";
 const QUERY: &str = "url=https%3A%2F%2Fa.test%2F%3Fq%3D1%26r%3D%3C%22x%22%3E";
 
 /// Asks, with headers.
-async fn request(stats: &Stats, method: &str, path: &str, headers: &[(&str, &str)]) -> Response<Body> {
+pub(crate) async fn request(stats: &Stats, method: &str, path: &str, headers: &[(&str, &str)]) -> Response<Body> {
     let request = http::Request::builder().method(method).uri(path);
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let request: Request = request.body(Body::Empty).unwrap();

@@ -20,7 +20,7 @@ pub const CONFIDENCE: f64 = 0.95;
 /// The quantile of the standard normal distribution that leaves half of the rest above it.
 const Z: f64 = 1.959_964;
 /// Up to this variance, the binomial distribution itself is asked; beyond, an approximation is as good, and far quicker.
-const EXACT_VARIANCE: f64 = 30.0;
+const EXACT_VARIANCE: f64 = 25.0;
 /// And up to this size: from some ten million on, the distribution is reckoned imprecisely.
 const EXACT_SIZE: u64 = 100_000;
 

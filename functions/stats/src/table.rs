@@ -1,7 +1,7 @@
 //! The report as a table (RFC 4180): a line for each target, each of its groups and each bucket, with the figures as columns.
 
 use serde_json::{Map, Value, json};
-use shared::record::FailureKind;
+use shared::{record::FailureKind, timestamp};
 
 use crate::{
     figures::{CLASSES, Figures, name},
@@ -73,13 +73,21 @@ pub fn write(report: &StatsReport, query: &StatsQuery) -> Result<String, StatsEr
     for entry in &report.stats {
         lines.push(line(about(entry), &entry.figures, entry.previous.as_ref()));
         for bucket in entry.series.iter().flatten() {
-            lines.push(line(with(about(entry), "bucket", json!(bucket.bucket)), &bucket.figures, None));
+            lines.push(line(
+                with(about(entry), "bucket", json!(timestamp::format(bucket.bucket))),
+                &bucket.figures,
+                None,
+            ));
         }
         for group in entry.groups.iter().flatten() {
             let about = group.group.iter().fold(about(entry), |about, (by, name)| with(about, by, json!(name)));
             lines.push(line(about.clone(), &group.figures, group.previous.as_ref()));
             for bucket in group.series.iter().flatten() {
-                lines.push(line(with(about.clone(), "bucket", json!(bucket.bucket)), &bucket.figures, None));
+                lines.push(line(
+                    with(about.clone(), "bucket", json!(timestamp::format(bucket.bucket))),
+                    &bucket.figures,
+                    None,
+                ));
             }
         }
     }
@@ -113,8 +121,8 @@ fn about(entry: &TargetStats) -> Line {
         ("tags", json!(tags.join(","))),
         ("interval_ms", json!(interval_ms)),
         ("window", json!(window)),
-        ("from", json!(from)),
-        ("to", json!(to)),
+        ("from", json!(from.map(timestamp::format))),
+        ("to", json!(to.map(timestamp::format))),
     ];
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

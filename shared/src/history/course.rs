@@ -7,7 +7,8 @@
 //! began make one: from the last verdict of the first to the first of the second is a distance like any other.
 
 use super::{
-    FormatError, Histogram, Verdict,
+    FormatError, Verdict,
+    histogram::{bucket, middle},
     varint::{Reader, put, put_bytes},
 };
 use crate::{micros::Micros, record::Outcome};
@@ -22,9 +23,55 @@ pub struct Course {
     /// Whether the last was up.
     pub last_is_up: bool,
     /// How far the next verdict was, after each that was up: milliseconds.
-    after_up: Histogram,
+    after_up: Distances,
     /// The same, after each that was not.
-    after_down: Histogram,
+    after_down: Distances,
+}
+
+/// A histogram with the buckets of [`Histogram`](super::Histogram), of which few have a count.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Distances {
+    /// In the order of buckets, none with 0.
+    counts: Vec<(usize, u64)>,
+}
+
+impl Distances {
+    fn add(&mut self, bucket: usize, count: u64) {
+        match self.counts.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+            Ok(place) => self.counts.get_mut(place).into_iter().for_each(|(_, sum)| *sum = sum.saturating_add(count)),
+            Err(place) => self.counts.insert(place, (bucket, count)),
+        }
+    }
+
+    /// The sum of all of them, each no more than `limit`.
+    #[expect(clippy::cast_precision_loss, reason = "what is lost is far below the bound")]
+    fn sum_of_at_most(&self, limit: f64) -> f64 {
+        self.counts.iter().map(|&(bucket, count)| middle(bucket).min(limit) * count as f64).sum()
+    }
+
+    /// As a histogram is encoded.
+    fn encode(&self, out: &mut Vec<u8>) {
+        let mut next = 0;
+        for &(bucket, count) in &self.counts {
+            put(out, (bucket - next) as u64);
+            put(out, count);
+            next = bucket + 1;
+        }
+    }
+
+    fn read(mut reader: Reader<'_>) -> Result<Self, FormatError> {
+        const LAST: usize = bucket(i32::MAX.unsigned_abs());
+        let (mut distances, mut next) = (Self::default(), 0_usize);
+        while reader.remaining() > 0 {
+            let bucket = next.saturating_add(reader.take_as()?);
+            if bucket > LAST {
+                return reader.damaged("a distance is too long");
+            }
+            distances.counts.push((bucket, reader.take()?));
+            next = bucket + 1;
+        }
+        Ok(distances)
+    }
 }
 
 impl Verdict {
@@ -52,7 +99,7 @@ impl Course {
     pub fn push(&mut self, instant: Micros, is_up: bool) {
         let distance = instant.0.saturating_sub(self.last.0) / 1_000;
         let after = if self.last_is_up { &mut self.after_up } else { &mut self.after_down };
-        after.add(i32::try_from(distance).unwrap_or(i32::MAX));
+        after.add(bucket(i32::try_from(distance).unwrap_or(i32::MAX).max(0).unsigned_abs()), 1);
         (self.last, self.last_is_up) = (instant, is_up);
     }
 
@@ -60,8 +107,8 @@ impl Course {
     pub fn append(&mut self, later: &Self) {
         // Whether the first of the later ones was up is in its own distances: here only the last of the earlier ones matters.
         self.push(later.first, later.last_is_up);
-        self.after_up.merge(&later.after_up);
-        self.after_down.merge(&later.after_down);
+        later.after_up.counts.iter().for_each(|&(bucket, count)| self.after_up.add(bucket, count));
+        later.after_down.counts.iter().for_each(|&(bucket, count)| self.after_down.add(bucket, count));
         self.last = later.last;
     }
 
@@ -102,8 +149,8 @@ impl Course {
         let mut instant = || reader.take_as().map(|offset: i64| Micros(start.0.saturating_add(offset)));
         let mut course = Self { first: instant()?, last: instant()?, ..Self::new(start, true) };
         course.last_is_up = reader.take()? != 0;
-        course.after_up.merge_encoded(reader.take_bytes()?)?;
-        course.after_down.merge_encoded(reader.take_bytes()?)?;
+        course.after_up = Distances::read(reader.take_bytes()?)?;
+        course.after_down = Distances::read(reader.take_bytes()?)?;
         Ok(course)
     }
 }

@@ -28,14 +28,14 @@ pub struct Histogram {
 }
 
 /// The bucket of a duration.
-const fn bucket(micros: u32) -> usize {
+pub(super) const fn bucket(micros: u32) -> usize {
     let octave = (micros >> OCTAVE_BITS).checked_ilog2();
     let octave = if let Some(octave) = octave { octave } else { 0 };
     ((octave << OCTAVE_BITS) + (micros >> octave)) as usize
 }
 
 /// The middle of a bucket, in microseconds.
-fn middle(bucket: usize) -> f64 {
+pub(super) fn middle(bucket: usize) -> f64 {
     let bucket = u32::try_from(bucket).unwrap_or(u32::MAX);
     let octave = (bucket >> OCTAVE_BITS).saturating_sub(1);
     let lowest = u64::from(bucket - (octave << OCTAVE_BITS)) << octave;
@@ -83,17 +83,22 @@ impl Histogram {
     /// rank is beyond them.
     #[must_use]
     pub fn order_statistics(&self, ranks: &[u64]) -> Option<Vec<f64>> {
-        let mut below = 0_u64;
-        let mut found = vec![None; ranks.len()];
-        for (bucket, &count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            below = below.saturating_add(count);
-            for (rank, found) in ranks.iter().zip(&mut found) {
-                if found.is_none() && *rank < below {
-                    *found = Some(middle(bucket));
-                }
+        let mut sorted: Vec<(u64, usize)> = ranks.iter().copied().zip(0..).collect();
+        sorted.sort_unstable();
+        let mut found = vec![0.0; ranks.len()];
+        let (mut below, mut buckets) = (0_u64, self.counts.iter().enumerate());
+        let mut value = 0.0;
+        for (rank, index) in sorted {
+            while rank >= below {
+                let (bucket, &count) = buckets.next()?;
+                below = below.saturating_add(count);
+                value = if count > 0 { middle(bucket) } else { value };
+            }
+            if let Some(found) = found.get_mut(index) {
+                *found = value;
             }
         }
-        found.into_iter().collect()
+        Some(found)
     }
 
     /// The mean, in microseconds, within [`RELATIVE_ERROR`]; `None` where there are no durations.
@@ -102,13 +107,6 @@ impl Histogram {
     pub fn mean(&self) -> Option<f64> {
         let sum: f64 = self.counts.iter().enumerate().map(|(bucket, &count)| middle(bucket) * count as f64).sum();
         (self.total > 0).then(|| sum / self.total as f64)
-    }
-
-    /// The sum of what was added, each no more than `limit`, in its own unit and within [`RELATIVE_ERROR`].
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "what is lost is far below the bound")]
-    pub(super) fn sum_of_at_most(&self, limit: f64) -> f64 {
-        self.counts.iter().enumerate().map(|(bucket, &count)| middle(bucket).min(limit) * count as f64).sum()
     }
 
     /// The quantile `fraction` (0 to 1) in microseconds, as SQL's `percentile_cont` defines it: interpolated linearly

@@ -76,19 +76,37 @@ impl Verdicts {
     }
 
     /// Adds verdicts in the order of time.
-    pub(super) fn extend(&mut self, schedule: &Schedule, verdicts: impl IntoIterator<Item = (Micros, bool)>) {
-        let mut stretch: Option<Stretch> = None;
-        for (instant, is_up) in verdicts {
-            if let Some(each) = &mut self.each {
-                each.push((instant, is_up));
+    #[expect(clippy::cast_precision_loss, reason = "microseconds of years are below 2^53")]
+    pub(super) fn extend(&mut self, schedule: &Schedule, verdicts: &[(Micros, bool)]) {
+        let (Some(&(first, first_is_up)), Some(&(last, last_is_up))) = (verdicts.first(), verdicts.last()) else {
+            return;
+        };
+        if let Some(each) = &mut self.each {
+            each.extend_from_slice(verdicts);
+        }
+        let mut stretch = Stretch { first, last, last_is_up, held: Held::default() };
+        match schedule.interval_through(first, last) {
+            // There are many of them, and nearly always one interval.
+            Some(interval) => {
+                let mut held = [0_i64; 2];
+                for pair in verdicts.windows(2) {
+                    let &[(one, is_up), (next, _)] = pair else { continue };
+                    if let Some(held) = held.get_mut(usize::from(is_up)) {
+                        *held += next.0.saturating_sub(one.0).min(interval);
+                    }
+                }
+                let [down, up] = held.map(|micros| micros as f64);
+                stretch.held = Held { up, down };
             }
-            let next = Stretch { first: instant, last: instant, last_is_up: is_up, held: Held::default() };
-            match stretch.as_mut() {
-                Some(stretch) => self.is_unknown |= !stretch.join(next, schedule),
-                None => stretch = Some(next),
+            None => {
+                stretch = Stretch { last: first, last_is_up: first_is_up, ..stretch };
+                for &(instant, is_up) in verdicts.get(1..).unwrap_or_default() {
+                    let next = Stretch { first: instant, last: instant, last_is_up: is_up, held: Held::default() };
+                    self.is_unknown |= !stretch.join(next, schedule);
+                }
             }
         }
-        self.stretches.extend(stretch);
+        self.stretches.push(stretch);
     }
 
     /// Adds the verdicts of a summary. One that does not know its course, or during which the interval changed, makes all of it
@@ -212,7 +230,8 @@ mod tests {
 
     fn verdicts(schedule: &Schedule, verdicts: &[(i64, bool)]) -> Verdicts {
         let mut all = Verdicts::new(true);
-        all.extend(schedule, verdicts.iter().map(|&(second, is_up)| (at(second), is_up)));
+        let verdicts: Vec<_> = verdicts.iter().map(|&(second, is_up)| (at(second), is_up)).collect();
+        all.extend(schedule, &verdicts);
         all
     }
 
@@ -245,6 +264,10 @@ mod tests {
         parts.append(&verdicts(&every_minute, &all[1..3]));
 
         assert_eq!(parts.held(&every_minute, at(350)), verdicts(&every_minute, &all).held(&every_minute, at(350)));
+        // A change of the interval in between is heeded at every verdict.
+        let mut changing = every(60);
+        changing.push(at(120), Some(100_000));
+        assert_eq!(seconds(verdicts(&changing, &all).held(&changing, at(350))), (60.0 + 100.0 + 30.0, 80.0));
         // A summary that does not know its course, and one without a verdict.
         parts.add_course(&every_minute, Some(None));
         assert!(parts.held(&every_minute, at(350)).is_some());

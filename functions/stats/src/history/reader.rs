@@ -180,7 +180,7 @@ impl Reader<'_> {
                         verdicts(&samples, instants.unwrap_or_default(), &window).map_err(DatabaseError::from)?;
                     let key = (target, location, self.split.bucket(hour));
                     if let Some(verdicts) = verdicts {
-                        self.verdicts(&mut tallies, key).extend(self.schedule(target, location), verdicts);
+                        self.verdicts(&mut tallies, key).extend(self.schedule(target, location), &verdicts);
                     }
                 }
                 self.check(&tallies)?;
@@ -219,8 +219,9 @@ impl Reader<'_> {
         for run in inside.chunk_by(|one, next| bucket(one) == bucket(next)) {
             let Some(first) = run.first() else { continue };
             let key = (target, location, bucket(first));
-            let verdicts = run.iter().filter_map(|sample| Some((sample.probed_at, sample.verdict.is_up()?)));
-            self.verdicts(tallies, key).extend(self.schedule(target, location), verdicts);
+            let verdict = |sample: &&Sample| Some((sample.probed_at, sample.verdict.is_up()?));
+            let verdicts: Vec<_> = run.iter().filter_map(verdict).collect();
+            self.verdicts(tallies, key).extend(self.schedule(target, location), &verdicts);
         }
     }
 

@@ -99,13 +99,13 @@ impl<'client> Snapshot<'client> {
             return Ok(History { window: (query.from, query.to), ..History::default() });
         }
         let (client, select_targets) = (self.client, include_str!("select_targets.sql"));
-        let names = [query.urls, query.monitors, query.tags, query.scope];
+        let names = [query.urls, query.monitors];
         let parameters: Vec<_> = names.iter().map(|names| (names as &(dyn ToSql + Sync), Type::TEXT_ARRAY)).collect();
         let (targets, unsealed) = join!(
             client.query_typed(select_targets, &parameters),
             client.query_typed(include_str!("select_unsealed.sql"), &[]),
         );
-        let (targets, next) = Targets::read(&targets?, names.iter().all(Option::is_none), query.page.as_ref())?;
+        let (targets, next) = Targets::read(&targets?, query)?;
         let (horizon, unsealed) = Unsealed::read(&unsealed?)?;
         let window = Window::new(query.from, query.to, horizon);
         check_buckets(query.split, &targets, window)?;

@@ -1,11 +1,11 @@
 //! The targets that are asked for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
-use shared::{Micros, database::DatabaseError, history::Block};
+use shared::{database::DatabaseError, history::Block};
 use tokio_postgres::Row;
 
-use super::{Page, schedule::Schedule};
+use super::{HistoryQuery, Page, schedule::Schedule};
 
 /// A URL, and the monitor in whose name it is probed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -33,18 +33,34 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    /// Reads the rows of `select_targets.sql`, which are `all` there are or not, and keeps those of a page. With it, the
-    /// last target of that, if others follow.
-    pub(super) fn read(rows: &[Row], all: bool, page: Option<&Page>) -> Result<(Self, Option<Target>), DatabaseError> {
+    /// Reads the rows of `select_targets.sql`, and keeps those of a query and its page. With it, the last target of the page,
+    /// if others follow.
+    pub(super) fn read(rows: &[Row], query: &HistoryQuery<'_>) -> Result<(Self, Option<Target>), DatabaseError> {
+        let all = query.urls.is_none() && query.monitors.is_none();
         let mut targets = Self { blocks: BTreeMap::new(), known: BTreeMap::new(), all };
         for row in rows {
-            targets.known.insert(row.try_get("id")?, settings(row)?);
+            match targets.known.entry(row.try_get(0)?) {
+                Entry::Vacant(vacant) => {
+                    let target = Target { url: row.try_get(1)?, monitor: row.try_get(2)? };
+                    vacant.insert(Settings { target, ..Settings::default() }).say(row)?;
+                }
+                Entry::Occupied(mut known) => known.get_mut().say(row)?,
+            }
         }
-        let next = page.and_then(|page| targets.keep(page));
+        for tags in [query.tags, query.scope].into_iter().flatten() {
+            targets.retain(|settings| settings.tags.iter().any(|tag| tags.contains(tag)));
+        }
+        let next = query.page.as_ref().and_then(|page| targets.keep(page));
         for &id in targets.known.keys() {
             targets.blocks.entry(Block::of(id)).or_default().push(id);
         }
         Ok((targets, next))
+    }
+
+    fn retain(&mut self, mut keeps: impl FnMut(&Settings) -> bool) {
+        let before = self.known.len();
+        self.known.retain(|_, settings| keeps(settings));
+        self.all &= self.known.len() == before;
     }
 
     /// Keeps the targets of a page, and returns the last of them, if others follow.
@@ -78,16 +94,12 @@ impl Targets {
     }
 }
 
-fn settings(row: &Row) -> Result<Settings, DatabaseError> {
-    let target = Target { url: row.try_get("url")?, monitor: row.try_get("monitor")? };
-    let tags = row.try_get::<_, Option<_>>("tags")?.unwrap_or_default();
-    let mut settings = Settings { target, tags, schedules: BTreeMap::new() };
-    // Where there is none, each of these is null.
-    let locations: Vec<i16> = row.try_get::<_, Option<_>>("locations")?.unwrap_or_default();
-    let since: Vec<Micros> = row.try_get::<_, Option<_>>("since")?.unwrap_or_default();
-    let intervals: Vec<Option<i32>> = row.try_get::<_, Option<_>>("intervals")?.unwrap_or_default();
-    for (location, (since, interval)) in locations.into_iter().zip(since.into_iter().zip(intervals)) {
-        settings.schedules.entry(location).or_default().push(since, interval);
+impl Settings {
+    /// Adds what was said after all that was added before, if anything was.
+    fn say(&mut self, row: &Row) -> Result<(), DatabaseError> {
+        let Some(location) = row.try_get::<_, Option<i16>>(3)? else { return Ok(()) };
+        self.schedules.entry(location).or_default().push(row.try_get(4)?, row.try_get(5)?);
+        self.tags = row.try_get(6)?;
+        Ok(())
     }
-    Ok(settings)
 }
