@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod admitting;
 mod answering;
 mod censoring;
 mod connecting;
@@ -12,6 +13,7 @@ mod covering;
 mod delivering;
 mod exchanging;
 mod flushing;
+mod forms;
 mod golden;
 mod local_command;
 mod migrating;

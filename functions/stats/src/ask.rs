@@ -5,8 +5,7 @@ use std::{io::Write as _, time::Duration};
 use flate2::{Compression, write::GzEncoder};
 use jiff::Timestamp;
 use lambda_http::{Body, Request, http::header};
-use serde::{Deserialize, Serialize};
-use shared::{Micros, database::Lease, history::Measure, timestamp};
+use shared::{Micros, database::Lease, history::Measure};
 use tokio::time::timeout;
 use twox_hash::XxHash3_64;
 
@@ -17,7 +16,8 @@ use crate::{
     cache::{Answer, Cache},
     history::{EXACT_PROBES, HistoryError, HistoryQuery, Page, Snapshot, Target, split::Bucket},
     metrics, negotiate,
-    query::{self, SortKey, StatsQuery},
+    order::{self, SortKey},
+    query::StatsQuery,
     report::StatsReport,
     response::{Reply, StatsError},
     route::Endpoint,
@@ -41,19 +41,6 @@ pub struct Question<'query> {
     as_of: Micros,
 }
 
-/// Whether the function works.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Health {
-    /// `ok`, or `unavailable` where the database does not answer.
-    pub status: String,
-    /// When the newest probe started that stats knows of; null where none is known, or the database does not answer.
-    #[serde(with = "timestamp::option")]
-    pub last_probe_at: Option<Timestamp>,
-    /// How long ago that was, in whole seconds: by so much the answers lag behind now. Above the interval of what is probed
-    /// most often, something on the way to Postgres is late.
-    pub lag_seconds: Option<i64>,
-}
-
 /// What is looked for in one state of the database.
 pub trait Look {
     /// What is found.
@@ -65,9 +52,6 @@ pub trait Look {
     /// The database failed, or what is looked for cannot be had from it.
     fn look(&self, snapshot: &Snapshot<'_>) -> impl Future<Output = Result<Self::Found, HistoryError>> + Send;
 }
-
-/// The newest probe.
-struct Newest;
 
 /// The answer to a question, in a form.
 struct Form<'request> {
@@ -174,14 +158,6 @@ impl Look for Form<'_> {
     }
 }
 
-impl Look for Newest {
-    type Found = Option<Micros>;
-
-    async fn look(&self, snapshot: &Snapshot<'_>) -> Result<Option<Micros>, HistoryError> {
-        Ok(snapshot.newest_probe().await?)
-    }
-}
-
 /// The answer to a request for one of the paths that have a query.
 ///
 /// # Errors
@@ -206,7 +182,7 @@ pub async fn answer(
         Found::InCache(answer) => answer,
         Found::Report(key, report) => {
             let (content_type, text) = write(&report, &query, endpoint, content_type)?;
-            let next = report.next.as_deref().map(|next| query::with_cursor(query_string, next));
+            let next = report.next.as_deref().map(|next| order::with_cursor(query_string, next));
             let answer = finish(content_type, text, next, compresses)?;
             stats.cache.put(key, answer.clone());
             answer
@@ -248,25 +224,6 @@ fn finish(
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_bytes())?;
     Ok(Answer { content_type, body: Body::Binary(encoder.finish()?), next, is_compressed: true })
-}
-
-/// Whether the database answers, and what it knows last.
-///
-/// # Errors
-/// None that is not told in it, but for a database whose schema this release cannot read.
-pub async fn health(stats: &Stats, now: Timestamp) -> Result<Health, StatsError> {
-    match in_snapshot(stats, &Newest).await {
-        Ok(newest) => {
-            let last_probe_at = newest.map(Micros::timestamp);
-            let lag_seconds = last_probe_at.map(|last| now.as_second().saturating_sub(last.as_second()).max(0));
-            Ok(Health { status: "ok".to_owned(), last_probe_at, lag_seconds })
-        }
-        Err(error @ (StatsError::Slow | StatsError::History(HistoryError::Database(_)))) => {
-            lambda_http::tracing::error!("{error}");
-            Ok(Health { status: "unavailable".to_owned(), last_probe_at: None, lag_seconds: None })
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// Looks at one state of the database, for no longer than a question may take. A connection that broke is replaced, and looked

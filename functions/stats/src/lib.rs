@@ -2,7 +2,7 @@
 //!
 //! In the order of the data: [`access`] says who may ask, [`route`] what for, and [`query`] reads the query string; [`ask`]
 //! asks [`history`], which reads Postgres; [`report`] makes the answer of [`figures`], in which [`estimate`] says what
-//! percentiles are worth; [`table`], [`metrics`] and [`badge`] write it in other forms; and [`response`] sends it, the one
+//! percentiles are worth, and [`order`] brings it into pages; [`table`], [`metrics`] and [`badge`] write it in other forms; and [`response`] sends it, the one
 //! place where an error becomes a status.
 
 pub mod access;
@@ -12,9 +12,11 @@ mod cache;
 pub mod config;
 pub mod estimate;
 pub mod figures;
+pub mod health;
 pub mod history;
 pub mod metrics;
 mod negotiate;
+pub mod order;
 pub mod query;
 pub mod report;
 pub mod response;
@@ -72,7 +74,7 @@ async fn reply(stats: &Stats, request: &Request, now: Timestamp) -> Result<Reply
     match endpoint {
         Endpoint::Health => {
             endpoint.query(query)?;
-            Ok(Reply::Health(ask::health(stats, now).await?))
+            Ok(Reply::Health(health::ask(stats, now).await?))
         }
         endpoint => ask::answer(stats, request, endpoint, scope, now).await,
     }

@@ -1,6 +1,6 @@
 //! The report: what is known about each target, whole and in parts, in the order that was asked for.
 
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,8 @@ use crate::{
         Held, History, HistoryError, MAX_BUCKETS, Schedule, Tally, TargetHistory,
         split::{Group, Part},
     },
-    query::{Cursor, Sort, SortKey, StatsQuery},
+    order::{Cursor, sort},
+    query::StatsQuery,
 };
 
 /// The answer of `GET /stats`. The envelope and the first five names of an entry are those of the Python CLI `wm`.
@@ -310,50 +311,4 @@ impl Writer<'_> {
 
 fn population(group: Group) -> Population {
     if group.phase.is_some() { Population::Phase } else { Population::Responses }
-}
-
-/// Brings entries into the order asked for and keeps those of the page; the cursor of the next one, where the order is not
-/// that of the URLs, in which pages are read as such.
-fn sort(stats: &mut Vec<TargetStats>, query: &StatsQuery) -> Option<Cursor> {
-    let Sort { key, is_descending } = query.sort;
-    let name = |entry: &TargetStats| (entry.url.clone(), entry.monitor.clone().unwrap_or_default());
-    if key == SortKey::Url {
-        if is_descending {
-            stats.reverse();
-        }
-        return None;
-    }
-    let order = |one: (Option<f64>, &(String, String)), other: (Option<f64>, &(String, String))| {
-        let by_value = match (one.0, other.0) {
-            (Some(one), Some(other)) if is_descending => other.total_cmp(&one),
-            (Some(one), Some(other)) => one.total_cmp(&other),
-            (one, other) => one.is_none().cmp(&other.is_none()),
-        };
-        by_value.then_with(|| one.1.cmp(other.1))
-    };
-    let mut keyed: Vec<_> = stats.drain(..).map(|entry| (value(&entry.figures, key), name(&entry), entry)).collect();
-    keyed.sort_by(|one, other| order((one.0, &one.1), (other.0, &other.1)));
-    if let Some(cursor) = &query.cursor {
-        let last = (cursor.url.clone(), cursor.monitor.clone());
-        keyed.retain(|(value, name, _)| order((*value, name), (cursor.value, &last)) == Ordering::Greater);
-    }
-    let limit = query.limit.unwrap_or(usize::MAX);
-    let next = if keyed.len() > limit { keyed.get(limit.saturating_sub(1)) } else { None };
-    let next = next.map(|(value, (url, monitor), _)| Cursor::new(query.sort, *value, url.clone(), monitor.clone()));
-    stats.extend(keyed.into_iter().take(limit).map(|(_, _, entry)| entry));
-    next
-}
-
-/// The figure that an order goes by.
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn value(figures: &Figures, key: SortKey) -> Option<f64> {
-    match key {
-        SortKey::Url => None,
-        SortKey::Probes => Some(figures.probes as f64),
-        SortKey::Down => Some(figures.down as f64),
-        SortKey::P50 => figures.p50_ms,
-        SortKey::P95 => figures.p95_ms,
-        SortKey::P99 => figures.p99_ms,
-        SortKey::Uptime => figures.uptime.as_ref().and_then(|uptime| uptime.by_probes),
-    }
 }

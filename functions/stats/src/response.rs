@@ -10,9 +10,9 @@ use shared::env::print_duration;
 use crate::{
     StatsConfig,
     access::Unauthorized,
-    ask::Health,
     cache::Answer,
     config::Cors,
+    health::Health,
     history::HistoryError,
     query::BadParameter,
     route::{Endpoint, METHODS},

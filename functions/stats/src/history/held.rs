@@ -37,6 +37,9 @@ pub(super) struct Verdicts {
     is_unknown: bool,
 }
 
+/// When verdicts came that follow each other and are the same, and whether that is up.
+pub(super) type Run<'instants> = (&'instants [Micros], bool);
+
 /// Verdicts that follow each other, and for how long those before the last held.
 #[derive(Debug, Clone, Copy)]
 struct Stretch {
@@ -77,36 +80,31 @@ impl Verdicts {
 
     /// Adds verdicts in the order of time.
     #[expect(clippy::cast_precision_loss, reason = "microseconds of years are below 2^53")]
-    pub(super) fn extend(&mut self, schedule: &Schedule, verdicts: &[(Micros, bool)]) {
-        let (Some(&(first, first_is_up)), Some(&(last, last_is_up))) = (verdicts.first(), verdicts.last()) else {
-            return;
-        };
-        if let Some(each) = &mut self.each {
-            each.extend_from_slice(verdicts);
-        }
-        let mut stretch = Stretch { first, last, last_is_up, held: Held::default() };
-        match schedule.interval_through(first, last) {
+    pub(super) fn extend<'runs>(&mut self, schedule: &Schedule, runs: impl IntoIterator<Item = Run<'runs>>) {
+        let mut stretch: Option<Stretch> = None;
+        for (instants, is_up) in runs {
+            let (Some(&first), Some(&last)) = (instants.first(), instants.last()) else { continue };
+            if let Some(each) = &mut self.each {
+                each.extend(instants.iter().map(|instant| (*instant, is_up)));
+            }
             // There are many of them, and nearly always one interval.
-            Some(interval) => {
-                let mut held = [0_i64; 2];
-                for pair in verdicts.windows(2) {
-                    let &[(one, is_up), (next, _)] = pair else { continue };
-                    if let Some(held) = held.get_mut(usize::from(is_up)) {
-                        *held += next.0.saturating_sub(one.0).min(interval);
-                    }
-                }
-                let [down, up] = held.map(|micros| micros as f64);
-                stretch.held = Held { up, down };
+            let through = schedule.interval_through(first, last);
+            let mut micros = 0;
+            for pair in instants.windows(2) {
+                let &[one, next] = pair else { continue };
+                let interval = through.or_else(|| schedule.interval(one));
+                self.is_unknown |= interval.is_none();
+                micros += next.0.saturating_sub(one.0).min(interval.unwrap_or(0));
             }
-            None => {
-                stretch = Stretch { last: first, last_is_up: first_is_up, ..stretch };
-                for &(instant, is_up) in verdicts.get(1..).unwrap_or_default() {
-                    let next = Stretch { first: instant, last: instant, last_is_up: is_up, held: Held::default() };
-                    self.is_unknown |= !stretch.join(next, schedule);
-                }
+            let mut held = Held::default();
+            held.add(is_up, micros as f64);
+            let next = Stretch { first, last, last_is_up: is_up, held };
+            match stretch.as_mut() {
+                Some(stretch) => self.is_unknown |= !stretch.join(next, schedule),
+                None => stretch = Some(next),
             }
         }
-        self.stretches.push(stretch);
+        self.stretches.extend(stretch);
     }
 
     /// Adds the verdicts of a summary. One that does not know its course, or during which the interval changed, makes all of it
@@ -230,8 +228,9 @@ mod tests {
 
     fn verdicts(schedule: &Schedule, verdicts: &[(i64, bool)]) -> Verdicts {
         let mut all = Verdicts::new(true);
-        let verdicts: Vec<_> = verdicts.iter().map(|&(second, is_up)| (at(second), is_up)).collect();
-        all.extend(schedule, &verdicts);
+        let instants: Vec<_> = verdicts.iter().map(|&(second, _)| at(second)).collect();
+        let runs = verdicts.iter().zip(instants.chunks(1)).map(|(&(_, is_up), instant)| (instant, is_up));
+        all.extend(schedule, runs);
         all
     }
 

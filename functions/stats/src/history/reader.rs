@@ -20,7 +20,7 @@ use tokio_postgres::{
 use super::{
     HistoryError, MAX_HISTOGRAMS, MAX_PARTS,
     cover::{self, Cover, Window},
-    held::Verdicts,
+    held::{Run, Verdicts},
     schedule::Schedule,
     split::{Part, Split},
     tally::Tally,
@@ -176,11 +176,11 @@ impl Reader<'_> {
                     tally.add_chunk(&samples, cut, phase, &window).map_err(DatabaseError::from)?;
                 }
                 if self.with_verdicts {
-                    let verdicts =
-                        verdicts(&samples, instants.unwrap_or_default(), &window).map_err(DatabaseError::from)?;
                     let key = (target, location, self.split.bucket(hour));
-                    if let Some(verdicts) = verdicts {
-                        self.verdicts(&mut tallies, key).extend(self.schedule(target, location), &verdicts);
+                    let instants = samples.instants(instants.unwrap_or_default()).map_err(DatabaseError::from)?;
+                    let runs = runs(&samples, &instants, &window).map_err(DatabaseError::from)?;
+                    if let Some(runs) = runs {
+                        self.verdicts(&mut tallies, key).extend(self.schedule(target, location), runs);
                     }
                 }
                 self.check(&tallies)?;
@@ -220,8 +220,14 @@ impl Reader<'_> {
             let Some(first) = run.first() else { continue };
             let key = (target, location, bucket(first));
             let verdict = |sample: &&Sample| Some((sample.probed_at, sample.verdict.is_up()?));
-            let verdicts: Vec<_> = run.iter().filter_map(verdict).collect();
-            self.verdicts(tallies, key).extend(self.schedule(target, location), &verdicts);
+            let (instants, are_up): (Vec<_>, Vec<_>) = run.iter().filter_map(verdict).unzip();
+            let mut rest = instants.as_slice();
+            let runs = are_up.chunk_by(|one, next| one == next).filter_map(|run| {
+                let (instants, after) = rest.split_at_checked(run.len())?;
+                rest = after;
+                Some((instants, *run.first()?))
+            });
+            self.verdicts(tallies, key).extend(self.schedule(target, location), runs);
         }
     }
 
@@ -253,23 +259,23 @@ impl Reader<'_> {
     }
 }
 
-/// The verdicts of a chunk that came within a window, in the order of time; `None` where nothing of it did.
-fn verdicts(
+/// The verdicts of a chunk that came within a window, in the order of time. `None` where nothing of the chunk came within it.
+fn runs<'instants>(
     samples: &Samples<'_>,
-    instants: &[u8],
+    instants: &'instants [Micros],
     window: &Range<Micros>,
-) -> Result<Option<Vec<(Micros, bool)>>, FormatError> {
-    let instants = samples.instants(instants)?;
-    if !instants.iter().any(|instant| window.contains(instant)) {
+) -> Result<Option<Vec<Run<'instants>>>, FormatError> {
+    let from = instants.partition_point(|instant| *instant < window.start);
+    let to = instants.partition_point(|instant| *instant < window.end);
+    if from >= to {
         return Ok(None);
     }
-    let mut verdicts = Vec::with_capacity(instants.len());
+    let mut runs = Vec::new();
     samples.for_each_run(|verdict, run| {
-        let Some(is_up) = verdict.is_up() else { return };
-        let inside = instants.get(run).unwrap_or_default().iter().filter(|instant| window.contains(instant));
-        verdicts.extend(inside.map(|instant| (*instant, is_up)));
+        let inside = instants.get(run.start.max(from)..run.end.min(to));
+        runs.extend(inside.zip(verdict.is_up()));
     })?;
-    Ok(Some(verdicts))
+    Ok(Some(runs))
 }
 
 /// Runs a query over the summaries that a cover takes, with or without phases where it has a say in that.

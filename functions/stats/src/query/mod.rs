@@ -1,29 +1,24 @@
 //! The query string: what is asked for, or everything that is wrong with it.
 
+mod values;
+
 use std::time::Duration;
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use shared::{env::parse_length, timestamp};
+use serde::Serialize;
 
+use self::values::{
+    add_name, parse_bucket, parse_by, parse_compare, parse_instant, parse_limit, parse_metric, parse_percentiles,
+    parse_quorum, parse_window,
+};
 use crate::{
     badge,
-    history::{
-        Quorum,
-        split::{Bucket, By, Split},
-    },
+    history::{Quorum, split::Split},
+    order::{self, Cursor, Sort},
 };
 
-/// Percentiles in one answer, at most.
-const MAX_PERCENTILES: usize = 20;
-
-/// Targets in one page, at most.
-const MAX_LIMIT: usize = 1_000;
 /// The first second of the year 1, before which there are no probes.
 const FIRST_SECOND: i64 = -62_135_596_800;
-/// Names of one sort in one query, at most.
-const MAX_NAMES: usize = 1_000;
 
 /// What is asked for, whatever the answer is to look like.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,35 +49,6 @@ pub struct StatsQuery {
     pub metric: Metric,
 }
 
-/// An order of targets; those of which there is no such figure come last, and equal ones in the order of URL and monitor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Sort {
-    /// By what.
-    pub key: SortKey,
-    /// From the largest to the least.
-    pub is_descending: bool,
-}
-
-/// What targets are in the order of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SortKey {
-    /// `url`, then monitor.
-    #[default]
-    Url,
-    /// `probes`.
-    Probes,
-    /// `down`.
-    Down,
-    /// `p50_ms`.
-    P50,
-    /// `p95_ms`.
-    P95,
-    /// `p99_ms`.
-    P99,
-    /// `uptime`, by probes.
-    Uptime,
-}
-
 /// What a badge shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Metric {
@@ -95,19 +61,6 @@ pub enum Metric {
     P95,
     /// `p99`.
     P99,
-}
-
-/// The last target of a page, from which the next one goes on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Cursor {
-    /// In which order, as it is written in the query.
-    sort: String,
-    /// Its figure in that order, if there is one.
-    pub value: Option<f64>,
-    /// Its URL.
-    pub url: String,
-    /// Its monitor, or nothing.
-    pub monitor: String,
 }
 
 /// Which probes, by the time of their start.
@@ -157,40 +110,6 @@ impl Default for StatsQuery {
             cursor: None,
             metric: Metric::default(),
         }
-    }
-}
-
-impl SortKey {
-    const ALL: [(Self, &str); 7] = [
-        (Self::Url, "url"),
-        (Self::Probes, "probes"),
-        (Self::Down, "down"),
-        (Self::P50, "p50_ms"),
-        (Self::P95, "p95_ms"),
-        (Self::P99, "p99_ms"),
-        (Self::Uptime, "uptime"),
-    ];
-}
-
-impl Sort {
-    /// As it is written in the query.
-    fn name(self) -> String {
-        let name = SortKey::ALL.into_iter().find(|(key, _)| *key == self.key).map_or("", |(_, name)| name);
-        format!("{}{name}", if self.is_descending { "-" } else { "" })
-    }
-}
-
-impl Cursor {
-    /// The cursor after a target.
-    #[must_use]
-    pub fn new(sort: Sort, value: Option<f64>, url: String, monitor: String) -> Self {
-        Self { sort: sort.name(), value, url, monitor }
-    }
-
-    /// As it is written in an answer, and in a query: nothing to read in it for anybody else.
-    #[must_use]
-    pub fn encode(&self) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
     }
 }
 
@@ -275,9 +194,9 @@ impl StatsQuery {
                 "bucket" => parse_bucket(&value).map(|bucket| parsed.split.bucket = Some(bucket)),
                 "quorum" => parse_quorum(&value).map(|quorum| parsed.quorum = Some(quorum)),
                 "compare" => parse_compare(&value).map(|compare| parsed.compare = compare),
-                "sort" => parse_sort(&value).map(|sort| parsed.sort = sort),
+                "sort" => order::parse_sort(&value).map(|sort| parsed.sort = sort),
                 "limit" => parse_limit(&value).map(|limit| parsed.limit = Some(limit)),
-                "cursor" => parse_cursor(&value).map(|cursor| parsed.cursor = Some(cursor)),
+                "cursor" => order::parse_cursor(&value).map(|cursor| parsed.cursor = Some(cursor)),
                 "metric" => parse_metric(&value).map(|metric| parsed.metric = metric),
                 _ => Err("unknown parameter".to_owned()),
             };
@@ -329,137 +248,6 @@ impl StatsQuery {
         }
         if bad.is_empty() { Ok(parsed) } else { Err(bad) }
     }
-}
-
-/// The same query, from a cursor on.
-#[must_use]
-pub fn with_cursor(query: &str, cursor: &str) -> String {
-    let others = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "cursor");
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(others).append_pair("cursor", cursor).finish()
-}
-
-fn add_name(names: &mut Vec<String>, text: &str, what: &str) -> Result<(), String> {
-    if names.len() == MAX_NAMES {
-        return Err(format!("there are more than {MAX_NAMES} of them"));
-    }
-    names.push(parse_name(text, what)?);
-    Ok(())
-}
-
-fn parse_name(text: &str, what: &str) -> Result<String, String> {
-    if text.is_empty() {
-        return Err(format!("it is empty: expected {what}"));
-    }
-    if text.contains('\0') {
-        return Err("it contains a NUL character".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
-fn parse_window(text: &str) -> Result<Window, String> {
-    if text == "all" {
-        return Ok(Window::All);
-    }
-    let length = parse_length(text).map_err(|error| format!("{error}, or all"))?;
-    Ok(Window::Last { name: text.to_owned(), length })
-}
-
-fn parse_by(text: &str) -> Result<By, String> {
-    let mut by = By::default();
-    for part in text.split(',') {
-        let field = match part {
-            "location" => &mut by.location,
-            "status" => &mut by.status,
-            "outcome" => &mut by.outcome,
-            "phase" => &mut by.phase,
-            _ => return Err(format!("{text:?}: expected location, status, outcome or phase, or several with commas")),
-        };
-        if std::mem::replace(field, true) {
-            return Err(format!("{text:?}: {part} is in it more than once"));
-        }
-    }
-    Ok(by)
-}
-
-fn parse_quorum(text: &str) -> Result<Quorum, String> {
-    match text {
-        "1" => Ok(Quorum::One),
-        "majority" => Ok(Quorum::Majority),
-        "all" => Ok(Quorum::All),
-        _ => Err(format!("{text:?}: expected 1, majority or all")),
-    }
-}
-
-fn parse_compare(text: &str) -> Result<bool, String> {
-    if text == "previous" { Ok(true) } else { Err(format!("{text:?}: expected previous")) }
-}
-
-fn parse_sort(text: &str) -> Result<Sort, String> {
-    let (is_descending, name) = text.strip_prefix('-').map_or((false, text), |name| (true, name));
-    let key = SortKey::ALL.into_iter().find(|(_, known)| *known == name).map(|(key, _)| key);
-    let names = SortKey::ALL.map(|(_, name)| name).join(", ");
-    key.map(|key| Sort { key, is_descending })
-        .ok_or_else(|| format!("{text:?}: expected one of {names}, or -{name} from the largest on", name = "p95_ms"))
-}
-
-fn parse_limit(text: &str) -> Result<usize, String> {
-    let limit =
-        Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit())).and_then(|text| text.parse().ok());
-    limit
-        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-        .ok_or_else(|| format!("{text:?}: expected a whole number from 1 to {MAX_LIMIT}"))
-}
-
-fn parse_cursor(text: &str) -> Result<Cursor, String> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
-    let cursor: Option<Cursor> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    cursor.ok_or_else(|| "it is none: expected the next of an answer, and nothing of one's own".to_owned())
-}
-
-fn parse_metric(text: &str) -> Result<Metric, String> {
-    match text {
-        "uptime" => Ok(Metric::Uptime),
-        "p50" => Ok(Metric::P50),
-        "p95" => Ok(Metric::P95),
-        "p99" => Ok(Metric::P99),
-        _ => Err(format!("{text:?}: expected uptime, p50, p95 or p99")),
-    }
-}
-
-fn parse_bucket(text: &str) -> Result<Bucket, String> {
-    match text {
-        "1m" => Ok(Bucket::Minute),
-        "5m" => Ok(Bucket::FiveMinutes),
-        "1h" => Ok(Bucket::Hour),
-        "1d" => Ok(Bucket::Day),
-        _ => Err(format!("{text:?}: expected 1m, 5m, 1h or 1d")),
-    }
-}
-
-fn parse_instant(text: &str) -> Result<Timestamp, String> {
-    timestamp::parse(text).map_err(|error| format!("{error}, as in 2026-11-23T12:00:00Z (RFC 3339; + is written %2B)"))
-}
-
-fn parse_percentiles(text: &str) -> Result<Vec<f64>, String> {
-    let percentiles: Option<Vec<f64>> = text.split(',').map(parse_percentile).collect();
-    let percentiles = percentiles.filter(|percentiles| percentiles.len() <= MAX_PERCENTILES).ok_or_else(|| {
-        format!("{text:?}: expected at most {MAX_PERCENTILES} numbers above 0 and below 100, as in 50,95,99.9")
-    })?;
-    let mut sorted = percentiles.clone();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.windows(2).find(|pair| pair.first() == pair.last()) {
-        Some(pair) => Err(format!("{text:?}: {} is in it more than once", pair.first().copied().unwrap_or_default())),
-        None => Ok(percentiles),
-    }
-}
-
-/// A number such as 99.9, with six digits after the point at most, and no more digits than it needs before.
-fn parse_percentile(text: &str) -> Option<f64> {
-    let (whole, part) = text.split_once('.').map_or((text, None), |(whole, part)| (whole, Some(part)));
-    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let is_short = is_number(whole) && whole.len() <= 2 && (whole == "0" || !whole.starts_with('0'));
-    let has_part = part.is_none_or(|part| is_number(part) && part.len() <= 6);
-    text.parse().ok().filter(|percentile| is_short && has_part && *percentile > 0.0)
 }
 
 #[cfg(test)]
