@@ -3,7 +3,7 @@ drop table target_settings;
 create table target_settings (
     target_id integer not null,
     location_id smallint not null,
-    -- When the first probe with these settings started, as far as is known. They hold until the next ones.
+    -- The first slot with these settings, as far as is known. They hold until the next ones.
     since timestamptz not null,
     -- From one slot to the next; null where no schedule asks.
     interval_ms integer,

@@ -146,13 +146,13 @@ impl Record {
         })
     }
 
-    /// Whether its slot began late: a tenth of its interval, or more, after it was due. Where the interval is not known, it
-    /// did not.
+    /// Whether its slot began late: a tenth of its interval, and no less than a second, after it was due. Where the interval is
+    /// not known, it did not.
     #[must_use]
     pub fn is_late(&self) -> bool {
         let late = self.prober.and_then(|prober| prober.late_ms).map(|late| i64::from(late.as_micros()));
         let interval = self.interval_ms.map(|millis| i64::from(millis) * 1_000);
-        late.zip(interval).is_some_and(|(late, interval)| late * 10 >= interval)
+        late.zip(interval).is_some_and(|(late, interval)| late >= 1_000_000 && late * 10 >= interval)
     }
 
     fn check(&self) -> Result<(), String> {

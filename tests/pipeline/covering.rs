@@ -63,10 +63,10 @@ async fn uptime_and_coverage_are_reckoned_from_slots_and_from_time() {
     assert_eq!((uptime.up_seconds, uptime.by_time), (Some(150.0), Some(0.75)));
     assert_eq!(entry.figures.coverage.unwrap().expected, Some(6));
 
-    // And no longer than until the last full minute, by when no more slots can be expected either.
+    // And no longer than until the last full minute; slots are expected until then, and until the newest probe after it.
     let entry = one(&place, "from=2026-11-23T12:00:00Z&to=2026-11-23T23:00:00Z", "12:05:20").await;
     assert_eq!(entry.figures.uptime.unwrap().up_seconds, Some(120.0));
-    assert_eq!(entry.figures.coverage.unwrap().expected, Some(5));
+    assert_eq!(entry.figures.coverage.unwrap().expected, Some(6));
     // Where a window ends that ends now.
     let entry = one(&place, "window=5m", "12:05:20").await;
     assert_eq!((entry.from, entry.to), (Some(at("12:00:00")), Some(at("12:05:00"))));
@@ -111,7 +111,7 @@ async fn a_schedule_that_changes_counts_as_long_as_it_held_and_one_that_is_not_k
     // Ten of a minute, and two of five; the last verdict of the former holds for its own minute.
     let entry = one(&place, "from=2026-11-23T12:00:00Z&to=2026-11-23T12:20:00Z", "13:00:00").await;
     let coverage = entry.figures.coverage.unwrap();
-    assert_eq!((coverage.expected, coverage.observed, entry.interval_ms), (Some(12), 4, Some(60_000)));
+    assert_eq!((coverage.expected, coverage.observed, entry.interval_ms), (Some(12), 4, Some(300_000)));
     assert_eq!(entry.figures.uptime.unwrap().up_seconds, Some(60.0 + 60.0 + 300.0 + 300.0));
     let entry = one(&place, "from=2026-11-23T12:00:00Z&to=2026-11-23T12:25:00Z&bucket=5m", "13:00:00").await;
     let expected: Vec<_> =

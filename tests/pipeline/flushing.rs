@@ -114,7 +114,7 @@ async fn whatever_decodes_can_be_stored() {
     no_request["http_status_code"] = json!(null);
     let mut last_and_late = with("attempt", json!(16_383));
     last_and_late["interval_ms"] = json!(1);
-    last_and_late["prober"] = json!({"late_ms": 1});
+    last_and_late["prober"] = json!({"late_ms": 1_000});
     let values = [
         with("timestamp", json!("0001-01-01T00:00:00Z")),
         with("timestamp", json!("9999-12-30T22:00:00.999999Z")),

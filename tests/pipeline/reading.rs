@@ -211,7 +211,7 @@ impl Truth {
             let context = format!("{query:?}");
             let mut history = match read(reader, &query).await {
                 Err(HistoryError::TooMany { limit: -1, .. }) if !is_coarse => continue,
-                Err(HistoryError::TooLarge { buckets: 5_001.. }) if from.is_some() && to.is_some() => continue,
+                Err(HistoryError::TooLarge { parts: 5_001.., .. }) if from.is_some() && to.is_some() => continue,
                 history => history.unwrap(),
             };
             let parts: usize = history.targets.iter().map(|target| target.parts.len()).sum();

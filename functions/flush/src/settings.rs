@@ -26,7 +26,7 @@ pub(crate) struct Settings {
 
 /// What records say of their target.
 struct Said {
-    /// When the first and the last probe started that said so.
+    /// The first and the last slot of which it was said.
     since: Micros,
     until: Micros,
     interval_ms: Option<u32>,
@@ -34,7 +34,7 @@ struct Said {
 }
 
 /// For how long what is known is taken to be what is stored.
-const KNOWN_FOR: Duration = Duration::from_secs(600);
+const KNOWN_FOR: Duration = Duration::from_secs(60);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -55,7 +55,10 @@ impl Settings {
         if record.interval_ms.is_none() {
             return;
         }
-        let (owner, at) = ((row.key.target_id, row.location_id), row.key.probed_at);
+        let owner = (row.key.target_id, row.location_id);
+        // Since its slot: its probe started a moment later, each time another one.
+        let at = record.scheduled_at.map(Micros::from).filter(|slot| *slot <= row.key.probed_at);
+        let at = at.unwrap_or(row.key.probed_at);
         let said = self.known.entry(owner).or_default();
         let next = said.partition_point(|said| said.since <= at);
         if let Some(before) = next.checked_sub(1).and_then(|before| said.get_mut(before)) {

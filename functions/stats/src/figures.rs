@@ -118,7 +118,7 @@ pub struct Coverage {
     pub observed: i64,
     /// Those that are known to have been missed; what is neither observed nor missed is not known to anybody.
     pub missed: i64,
-    /// Those that began a tenth of their interval or more after they were due; null where no schedule asked.
+    /// Those that began a tenth of their interval, and at least a second, after they were due; null where no schedule asked.
     pub late: Option<i64>,
     /// The share that was observed, at most 1, cut to six digits.
     pub share: Option<f64>,

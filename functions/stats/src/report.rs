@@ -11,7 +11,7 @@ use crate::{
     figures::{CLASSES, Coverage, Figures, Population, Uptime, expected, name},
     history::{
         Held, History, HistoryError, MAX_BUCKETS, Schedule, Tally, TargetHistory,
-        split::{Group, Part},
+        split::{Bucket, Group, Part},
     },
     order::{Cursor, sort},
     query::StatsQuery,
@@ -39,7 +39,7 @@ pub struct TargetStats {
     pub monitor: Option<String>,
     /// The tags that were said last.
     pub tags: Vec<String>,
-    /// From one slot to the next, as was said last, in milliseconds; null where no schedule asks.
+    /// From one slot to the next, at the last of them, in milliseconds; null where no schedule asked.
     pub interval_ms: Option<i64>,
     /// The window as asked for, `all`, or `custom` with ends of its own.
     pub window: String,
@@ -108,8 +108,11 @@ struct Writer<'query> {
     query: &'query StatsQuery,
     /// The window as it was read.
     window: (Option<Micros>, Option<Micros>),
-    /// Until when slots may be expected to have been probed.
+    /// The last full minute.
     as_of: Micros,
+    /// Until when slots of the target may be expected to have been probed: by then, or by its newest probe, if that came in the
+    /// minute that is not over yet.
+    until: Micros,
     locations: BTreeMap<i16, String>,
     intervals: Intervals,
     buckets: u64,
@@ -134,8 +137,15 @@ impl StatsReport {
         query: &StatsQuery,
         as_of: Micros,
     ) -> Result<Self, HistoryError> {
-        let writer =
-            |locations, window| Writer { query, window, as_of, locations, intervals: Intervals::default(), buckets: 0 };
+        let writer = |locations, window| Writer {
+            query,
+            window,
+            as_of,
+            until: as_of,
+            locations,
+            intervals: Intervals::default(),
+            buckets: 0,
+        };
         let mut before = BTreeMap::new();
         if let Some(previous) = previous {
             let mut writer = writer(previous.locations, previous.window);
@@ -165,6 +175,7 @@ impl Writer<'_> {
         let parts = std::mem::take(&mut target.parts);
         let total = std::mem::take(&mut target.total);
         let range = total.range;
+        self.until = until(self.as_of, range);
         let first = range.map(|(first, _)| first);
         let all = Some(Selection::default());
         let figures = self.figures(total, &target, all, Population::Responses, first);
@@ -192,7 +203,8 @@ impl Writer<'_> {
             series = self.series(tallies, &target, all, Population::Responses, first, range)?;
         }
         let [from, to] = [self.window.0, self.window.1].map(|end| end.map(Micros::timestamp));
-        let interval = target.schedules.values().filter_map(Schedule::last_interval).min();
+        let last = |schedule: &Schedule| schedule.interval(range?.1);
+        let interval = target.schedules.values().filter_map(last).min();
         Ok(TargetStats {
             url: target.target.url,
             figures,
@@ -212,6 +224,7 @@ impl Writer<'_> {
     fn previous(&mut self, target: &TargetHistory) -> (Option<PreviousStats>, BTreeMap<Group, PreviousStats>) {
         let [from, to] = [self.window.0, self.window.1].map(|end| end.map(Micros::timestamp));
         let by_location = self.query.split.by.is_by_location_alone();
+        self.until = until(self.as_of, target.total.range);
         let mut stats = |tally: &Tally, selection, population| {
             let first = tally.range.map(|(first, _)| first);
             let figures = self.figures(tally.clone(), target, selection, population, first);
@@ -246,7 +259,7 @@ impl Writer<'_> {
         let last = self.window.1.map_or(last, |to| Micros(to.0 - 1));
         self.buckets = self.buckets.saturating_add(bucket.count((start, last)));
         if self.buckets > MAX_BUCKETS {
-            return Err(HistoryError::TooLarge { buckets: self.buckets });
+            return Err(HistoryError::TooLarge { parts: self.buckets, limit: MAX_BUCKETS, parameter: "bucket" });
         }
         let mut series = Vec::new();
         let mut start = bucket.start(start);
@@ -286,7 +299,7 @@ impl Writer<'_> {
         let schedules = target.schedules.iter().filter(|(of, _)| location.is_none_or(|location| location == **of));
         let schedules = schedules.map(|(_, schedule)| schedule);
         let first = first.unwrap_or(Micros::MAX);
-        figures.coverage = Some(Coverage::new(&counts, expected(schedules, first, (from, to.min(self.as_of)))));
+        figures.coverage = Some(Coverage::new(&counts, expected(schedules, first, (from, to.min(self.until)))));
         figures
     }
 
@@ -307,6 +320,12 @@ impl Writer<'_> {
         ];
         parts.into_iter().filter_map(|(by, name)| Some((by.to_owned(), name?))).collect()
     }
+}
+
+fn until(as_of: Micros, range: Option<(Micros, Micros)>) -> Micros {
+    let newest = range.map_or(as_of, |(_, last)| Micros(last.0.saturating_add(1)));
+    // One of the future, by a clock that is wrong, says nothing about now.
+    newest.max(as_of).min(Bucket::Minute.end(as_of))
 }
 
 fn population(group: Group) -> Population {

@@ -195,7 +195,7 @@ fn problem(config: &StatsConfig, error: &StatsError) -> Response<Body> {
         }
         StatsError::BadParameters(bad) => (StatusCode::BAD_REQUEST, json!({"errors": bad})),
         StatsError::TooLong { .. } => (StatusCode::BAD_REQUEST, one("limit")),
-        StatsError::History(HistoryError::TooLarge { .. }) => (StatusCode::BAD_REQUEST, one("bucket")),
+        StatsError::History(HistoryError::TooLarge { parameter, .. }) => (StatusCode::BAD_REQUEST, one(parameter)),
         StatsError::History(HistoryError::TooMany { .. } | HistoryError::Dropped) => {
             (StatusCode::BAD_REQUEST, one("window"))
         }

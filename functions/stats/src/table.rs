@@ -6,7 +6,7 @@ use shared::{record::FailureKind, timestamp};
 use crate::{
     figures::{CLASSES, Figures, name},
     query::StatsQuery,
-    report::{PreviousStats, StatsReport, TargetStats},
+    report::{BucketStats, PreviousStats, StatsReport, TargetStats},
     response::StatsError,
 };
 
@@ -50,6 +50,7 @@ const FIGURES: &[&str] = &[
     "uptime.by_time",
     "uptime.up_seconds",
     "uptime.down_seconds",
+    "uptime.quorum",
     "coverage.expected",
     "coverage.observed",
     "coverage.missed",
@@ -69,33 +70,23 @@ type Line = Map<String, Value>;
 /// # Errors
 /// None but of the encoder, which has no reason to fail.
 pub fn write(report: &StatsReport, query: &StatsQuery) -> Result<String, StatsError> {
-    let mut lines = Vec::new();
-    for entry in &report.stats {
-        lines.push(line(about(entry), &entry.figures, entry.previous.as_ref()));
-        for bucket in entry.series.iter().flatten() {
-            lines.push(line(
-                with(about(entry), "bucket", json!(timestamp::format(bucket.bucket))),
-                &bucket.figures,
-                None,
-            ));
-        }
-        for group in entry.groups.iter().flatten() {
-            let about = group.group.iter().fold(about(entry), |about, (by, name)| with(about, by, json!(name)));
-            lines.push(line(about.clone(), &group.figures, group.previous.as_ref()));
-            for bucket in group.series.iter().flatten() {
-                lines.push(line(
-                    with(about.clone(), "bucket", json!(timestamp::format(bucket.bucket))),
-                    &bucket.figures,
-                    None,
-                ));
-            }
-        }
-    }
     let columns = columns(query);
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     writer.write_record(&columns)?;
-    for line in lines {
-        writer.write_record(columns.iter().map(|column| cell(line.get(column))))?;
+    // One after the other: all lines together would take many times the room of what is written.
+    let mut write = |line: &Line| writer.write_record(columns.iter().map(|column| cell(line.get(column))));
+    for entry in &report.stats {
+        write(&line(about(entry), &entry.figures, entry.previous.as_ref()))?;
+        for bucket in entry.series.iter().flatten() {
+            write(&of_bucket(about(entry), bucket))?;
+        }
+        for group in entry.groups.iter().flatten() {
+            let about = group.group.iter().fold(about(entry), |about, (by, name)| with(about, by, json!(name)));
+            write(&line(about.clone(), &group.figures, group.previous.as_ref()))?;
+            for bucket in group.series.iter().flatten() {
+                write(&of_bucket(about.clone(), bucket))?;
+            }
+        }
     }
     let bytes = writer.into_inner().map_err(|error| StatsError::Write(error.to_string().into()))?;
     String::from_utf8(bytes).map_err(|error| StatsError::Write(error.into()))
@@ -130,6 +121,10 @@ fn about(entry: &TargetStats) -> Line {
 fn with(mut about: Line, name: &str, value: Value) -> Line {
     about.insert(name.to_owned(), value);
     about
+}
+
+fn of_bucket(about: Line, bucket: &BucketStats) -> Line {
+    line(with(about, "bucket", json!(timestamp::format(bucket.bucket))), &bucket.figures, None)
 }
 
 fn line(mut about: Line, figures: &Figures, previous: Option<&PreviousStats>) -> Line {

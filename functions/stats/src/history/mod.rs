@@ -148,11 +148,16 @@ pub enum HistoryError {
     },
     /// More parts than an answer may have.
     #[error(
-        "this takes {buckets} buckets or more, and may take {MAX_BUCKETS}: expected longer ones, a shorter window or fewer targets"
+        "this takes {parts} parts or more, and may take {limit}: expected longer buckets, fewer groups, a shorter window or fewer \
+         targets"
     )]
     TooLarge {
         /// So many.
-        buckets: u64,
+        parts: u64,
+        /// And so many could be.
+        limit: u64,
+        /// The parameter by which it is split.
+        parameter: &'static str,
     },
     /// What this split would need was dropped.
     #[error(

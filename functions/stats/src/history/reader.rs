@@ -90,7 +90,8 @@ impl Reader<'_> {
         let limit = if self.is_exact { MAX_PARTS } else { MAX_HISTOGRAMS };
         match tallies.parts.len() {
             parts if self.split != Split::default() && parts > limit => {
-                Err(HistoryError::TooLarge { buckets: parts as u64 })
+                let parameter = if self.split.bucket.is_some() { "bucket" } else { "by" };
+                Err(HistoryError::TooLarge { parts: parts as u64, limit: limit as u64, parameter })
             }
             _ => Ok(()),
         }

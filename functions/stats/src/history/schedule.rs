@@ -18,7 +18,10 @@ impl Schedule {
     /// Adds what held from an instant on, after all that was added before.
     pub(super) fn push(&mut self, since: Micros, interval_ms: Option<i32>) {
         let interval = interval_ms.filter(|millis| *millis > 0).map(|millis| i64::from(millis) * 1_000);
-        self.periods.push((since, interval));
+        // Something else may have changed, or what was said late may be stored twice.
+        if self.periods.last().is_none_or(|(_, last)| *last != interval) {
+            self.periods.push((since, interval));
+        }
     }
 
     /// The interval at an instant, in microseconds; `None` before the first one is known, and where no schedule asked.
@@ -34,14 +37,9 @@ impl Schedule {
         self.interval(first).filter(|_| !changes)
     }
 
-    /// The interval that was said last.
-    #[must_use]
-    pub fn last_interval(&self) -> Option<i64> {
-        self.periods.last()?.1
-    }
-
     /// How many slots there are from one instant up to another: an interval apart, the first one at the instant from which on
-    /// the interval is known. `None` where some of the time has no interval; what comes before the first one has no slots.
+    /// the interval is known. Before another interval, one that would have less than half of its own left is none: probes do
+    /// not start at the very microsecond. `None` where some of the time has no interval; what comes before the first one has no slots.
     #[must_use]
     pub fn slots(&self, from: Micros, to: Micros) -> Option<u64> {
         let (mut slots, mut is_known) = (0, false);
@@ -50,10 +48,11 @@ impl Schedule {
             let (from, to) = (from.max(since), to.min(end));
             if from < to {
                 let interval = interval?;
+                let all = end.0.saturating_sub(since.0).saturating_add(interval / 2) / interval;
                 // The number of slots before an instant.
                 let before = |instant: Micros| {
                     let distance = instant.0.saturating_sub(since.0);
-                    distance / interval + i64::from(distance % interval > 0)
+                    (distance / interval + i64::from(distance % interval > 0)).min(all)
                 };
                 slots += u64::try_from(before(to) - before(from)).unwrap_or(0);
                 is_known = true;
@@ -102,6 +101,16 @@ mod tests {
         assert_eq!(schedule.interval(Micros(600 * SECOND)), Some(300 * SECOND));
         schedule.push(Micros(1_200 * SECOND), None);
         assert_eq!(schedule.slots(Micros(0), Micros(1_200 * SECOND + 1)), None);
-        assert_eq!(schedule.last_interval(), None);
+    }
+
+    #[test]
+    fn what_is_said_again_and_what_starts_a_little_later_adds_no_slot() {
+        let mut schedule = Schedule::default();
+        schedule.push(Micros(10), Some(60_000));
+        schedule.push(Micros(300 * SECOND), Some(60_000));
+        schedule.push(Micros(600 * SECOND + 20), Some(300_000));
+
+        assert_eq!(schedule.slots(Micros(0), Micros(1_200 * SECOND)), Some(12));
+        assert_eq!(schedule.interval_through(Micros(10), Micros(599 * SECOND)), Some(60 * SECOND));
     }
 }

@@ -165,7 +165,7 @@ fn check_buckets(split: Split, targets: &Targets, window: Window) -> Result<(), 
     let (Some(bucket), (Some(from), Some(to))) = (split.bucket, window.ends()) else { return Ok(()) };
     let each = bucket.count((from, Micros(to.0.max(from.0 + 1) - 1)));
     match each.saturating_mul(targets.known.len() as u64) {
-        buckets if buckets > MAX_BUCKETS => Err(HistoryError::TooLarge { buckets }),
+        parts if parts > MAX_BUCKETS => Err(HistoryError::TooLarge { parts, limit: MAX_BUCKETS, parameter: "bucket" }),
         _ => Ok(()),
     }
 }

@@ -83,6 +83,12 @@ impl Bucket {
         u64::try_from(distance / self.length() + 1).unwrap_or(0)
     }
 
+    /// The end of the bucket of an instant, which is the start of the next one.
+    #[must_use]
+    pub fn end(self, instant: Micros) -> Micros {
+        Micros(self.start(instant).0.saturating_add(self.length()))
+    }
+
     /// The start of the bucket of an instant.
     #[must_use]
     pub fn start(self, instant: Micros) -> Micros {

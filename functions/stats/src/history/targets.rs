@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
-use shared::{database::DatabaseError, history::Block};
+use shared::{Micros, database::DatabaseError, history::Block};
 use tokio_postgres::Row;
 
 use super::{HistoryQuery, Page, schedule::Schedule};
+
+/// A day, in microseconds.
+const DAY: i64 = 86_400_000_000;
 
 /// A URL, and the monitor in whose name it is probed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -42,9 +45,9 @@ impl Targets {
             match targets.known.entry(row.try_get(0)?) {
                 Entry::Vacant(vacant) => {
                     let target = Target { url: row.try_get(1)?, monitor: row.try_get(2)? };
-                    vacant.insert(Settings { target, ..Settings::default() }).say(row)?;
+                    vacant.insert(Settings { target, ..Settings::default() }).say(row, query.as_of)?;
                 }
-                Entry::Occupied(mut known) => known.get_mut().say(row)?,
+                Entry::Occupied(mut known) => known.get_mut().say(row, query.as_of)?,
             }
         }
         for tags in [query.tags, query.scope].into_iter().flatten() {
@@ -95,11 +98,17 @@ impl Targets {
 }
 
 impl Settings {
-    /// Adds what was said after all that was added before, if anything was.
-    fn say(&mut self, row: &Row) -> Result<(), DatabaseError> {
+    /// Adds what was said after all that was added before, if anything was. What was said of a time after `as_of`, by a clock
+    /// that is wrong, is the last word only where there is no other.
+    fn say(&mut self, row: &Row, as_of: Micros) -> Result<(), DatabaseError> {
         let Some(location) = row.try_get::<_, Option<i16>>(3)? else { return Ok(()) };
-        self.schedules.entry(location).or_default().push(row.try_get(4)?, row.try_get(5)?);
-        self.tags = row.try_get(6)?;
+        let since = row.try_get(4)?;
+        let is_first = self.schedules.is_empty();
+        self.schedules.entry(location).or_default().push(since, row.try_get(5)?);
+        // Clocks may differ, but not by days.
+        if is_first || since <= Micros(as_of.0.saturating_add(DAY)) {
+            self.tags = row.try_get(6)?;
+        }
         Ok(())
     }
 }
