@@ -72,6 +72,16 @@ pub fn process(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// What is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden<T>(pub T);
+
+impl<T> fmt::Debug for Hidden<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("(hidden)")
+    }
+}
+
 /// Reads variables from a lookup and gathers what is wrong with them.
 pub struct Env<'lookup> {
     lookup: &'lookup dyn Fn(&str) -> Option<String>,
@@ -160,6 +170,16 @@ impl<'lookup> Env<'lookup> {
                 None
             }
         }
+    }
+
+    /// The ARN in `name`, of a secret of AWS Secrets Manager; `None` where it is unset.
+    #[cfg(feature = "aws")]
+    pub fn secret(&mut self, name: &'static str) -> Option<crate::aws::secret::Secret> {
+        let arn = self.optional(name)?;
+        if !arn.starts_with("arn:") || !arn.contains(":secretsmanager:") {
+            self.mistake(format!("{name} is {arn:?}: expected arn:aws:secretsmanager:…:secret:…"));
+        }
+        Some(crate::aws::secret::Secret { variable: name, arn })
     }
 
     /// Notes a mistake that concerns more than one variable, or one that only the caller can see.

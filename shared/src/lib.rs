@@ -1,13 +1,14 @@
 //! What two or more of the functions need, and nothing else: the [`Record`] that travels from probe over Kafka to
-//! flush, the reading of the environment, and (feature `postgres`) the database connection and its schema.
+//! flush, the reading of the environment, (feature `aws`) secrets and signatures, and (feature `postgres`) the database
+//! connection and its schema.
 //!
 //! Data flows one way: probe → Kafka → flush → Postgres → stats. The functions depend on this crate and never on
 //! each other.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 #[cfg(feature = "postgres")]
 pub mod database;
-#[cfg(feature = "postgres")]
-mod database_error;
 pub mod env;
 pub mod history;
 pub mod micros;

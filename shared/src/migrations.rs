@@ -2,6 +2,8 @@
 
 use tokio_postgres::{Client, Error, Row, error::SqlState};
 
+use crate::database::{DatabaseError, causes};
+
 /// Every migration in order; the position, from 1, is its version. A file that was released is never changed again.
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_targets_probes_rejects.sql"),
@@ -9,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_attempts.sql"),
     include_str!("../migrations/0004_target_settings.sql"),
     include_str!("../migrations/0005_reader.sql"),
+    include_str!("../migrations/0006_writer.sql"),
 ];
 
 /// The newest migration that the database has had.
@@ -17,18 +20,29 @@ const VERSION: &str = "select max(version) from website_monitor_migrations";
 /// Any number, as long as everyone who migrates takes the same one.
 const LOCK: i64 = 0x7765_6273_6974_6500;
 
-/// Brings the database to the newest version; a database that is newer than this build is left as it is.
+/// Brings the database to the newest version, and returns the version it has; a database that is newer than this build is left as it is.
 ///
 /// Several instances may start at once: they wait for each other on an advisory lock that ends with its transaction,
 /// so one that is killed leaves nothing behind. Called once per connection; for an up-to-date database it costs one
 /// round trip, for a warm invocation nothing.
 ///
 /// # Errors
-/// The database refused a statement; everything done here is then undone.
-pub async fn run(client: &mut Client) -> Result<(), Error> {
-    if version(client).await? >= MIGRATIONS.len() {
-        return Ok(());
+/// The database refused a statement; everything done here is then undone. One whose user may not change the schema, as
+/// members of `website_monitor_writer` may not, says who has to.
+pub async fn run(client: &mut Client) -> Result<usize, DatabaseError> {
+    let (version, wanted) = (version(client).await?, MIGRATIONS.len());
+    if version >= wanted {
+        return Ok(version);
     }
+    match migrate(client).await {
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            Err(DatabaseError::Schema { version, wanted, reason: causes(&error) })
+        }
+        migrated => Ok(migrated.map(|()| wanted)?),
+    }
+}
+
+async fn migrate(client: &mut Client) -> Result<(), Error> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(&format!("select pg_advisory_xact_lock({LOCK})")).await?;
     transaction.batch_execute(include_str!("../migrations/website_monitor_migrations.sql")).await?;

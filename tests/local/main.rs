@@ -116,9 +116,11 @@ async fn run(arguments: Arguments) -> Result<()> {
     let what = What { urls, monitors, interval: arguments.interval };
     let config = StackConfig::from_env(&shared::env::process, directory, arguments.fresh, what)?;
 
+    let given = Stack::given_stream(&config).await?;
     let (stack, config) = {
         let progress = progress.clone();
-        tokio::task::spawn_blocking(move || Stack::start(&config, &progress).map(|stack| (stack, config))).await??
+        tokio::task::spawn_blocking(move || Stack::start(&config, given, &progress).map(|stack| (stack, config)))
+            .await??
     };
     stack.prepare(&config, PARTITIONS).await?;
     lines::endpoints(&progress, &stack, &config, &env_file(&config.directory));

@@ -5,6 +5,7 @@ use shared::timestamp;
 use stats::handle;
 
 use crate::{
+    aws::Aws,
     serving::{URL, header, probed, request, send, text},
     support::{Place, batch, event, record_at},
 };
@@ -119,4 +120,36 @@ async fn a_user_with_the_readers_role_reads_what_stats_needs_and_nothing_else() 
     drop(client);
     drop(stats);
     admin.batch_execute("drop role serving_role_user").await.unwrap();
+}
+
+#[tokio::test]
+async fn tokens_are_read_from_their_secret_when_there_is_one_to_look_up() {
+    let place = Place::new("admitting_secret").await;
+    probed(&place).await;
+    let aws = Aws::start().await;
+    let arn = aws.keep("tokens", "a-token-from-the-secret other-token-from-there:shop");
+    let variables =
+        [&aws.variables()[..], &[("WM_STATS_PUBLIC", "false".to_owned()), ("WM_STATS_TOKENS_SECRET_ARN", arn.clone())]]
+            .concat();
+    let functions = place.functions(&variables).await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let status = async |token: Option<&str>| {
+        let request = http.get(functions.client().stats_url());
+        let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
+        request.send().await.unwrap().status().as_u16()
+    };
+
+    assert_eq!((status(None).await, aws.asked(&arn)), (401, 0));
+    assert_eq!(
+        (status(Some("a-token-from-the-secret")).await, status(Some("other-token-from-there")).await),
+        (200, 200)
+    );
+    assert_eq!((status(Some("a-token-from-elsewhere")).await, aws.asked(&arn)), (401, 1));
+
+    let broken = aws.keep("broken", "short");
+    let variables = [&variables[..], &[("WM_STATS_TOKENS_SECRET_ARN", broken)]].concat();
+    let functions = place.functions(&variables).await;
+    let answer = http.get(functions.client().stats_url()).bearer_auth("short").send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 503);
+    assert!(answer.text().await.unwrap().contains("the tokens cannot be read"));
 }

@@ -67,7 +67,7 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, trips: Arc<AtomicUsi
 }
 
 #[tokio::test]
-async fn a_warm_invocation_takes_two_round_trips() {
+async fn a_warm_invocation_takes_three_round_trips() {
     let place = Place::new("connecting_trips").await;
     let (connection_string, trips) = relay(&place).await;
     let variables = lookup(vec![("WM_DB_CONNECTION_STRING", connection_string)]);
@@ -78,7 +78,7 @@ async fn a_warm_invocation_takes_two_round_trips() {
         assert_eq!(run(&flush, batch(offset, &[record_at(URL, Micros(now.0 + offset))])).await.unwrap().stored, 1);
         trips.load(Ordering::Relaxed) - before
     };
-    assert!(next(0).await > 2);
+    assert!(next(0).await > 3);
 
     // One after the other, so none was idle for long; on a slow machine one may have been.
     let mut counts = Vec::new();
@@ -86,7 +86,7 @@ async fn a_warm_invocation_takes_two_round_trips() {
         counts.push(next(offset).await);
     }
     counts.sort_unstable();
-    assert_eq!(counts[counts.len() / 2], 2, "{counts:?}");
+    assert_eq!(counts[counts.len() / 2], 3, "{counts:?}");
 }
 
 #[tokio::test]

@@ -271,7 +271,7 @@ async fn history_answers_as_all_rows_would() {
     for seed in [1, 2, 3] {
         let place = Place::new(&format!("reading_{seed}")).await;
         let mut truth = Truth::new(&place, seed).await;
-        let (mut writer, reader) = (place.client().await, place.client().await);
+        let (writer, reader) = (place.client().await, place.client().await);
         let flush = place.flush();
         let span = 75 * DAY;
         let start = truth.now - span;
@@ -307,7 +307,7 @@ async fn history_answers_as_all_rows_would() {
                 seal_step(&writer).await.unwrap();
             }
             if truth.rng.u32(..3) == 0 {
-                drop_aged(&mut writer, retention("1h"), Micros(truth.now)).await.unwrap();
+                drop_aged(&writer, retention("1h"), Micros(truth.now)).await.unwrap();
             }
             // What is still late is not in the database yet, and so not to be in the truth.
             if late.is_empty() {
@@ -325,7 +325,7 @@ async fn history_answers_as_all_rows_would() {
         }
         run(&flush, batch(&late)).await.unwrap();
         while seal_step(&writer).await.unwrap().is_some() {}
-        drop_aged(&mut writer, retention("1h"), Micros(truth.now)).await.unwrap();
+        drop_aged(&writer, retention("1h"), Micros(truth.now)).await.unwrap();
         truth.check(&reader, None, None).await;
         truth.check(&reader, Some(start + DAY / 3), Some(truth.now - DAY / 3)).await;
         // Nearly all rows are gone by now, so it was history that answered.
@@ -371,10 +371,10 @@ async fn readers_see_every_probe_once_while_others_write_and_seal() {
         }
     };
     let sealing = async {
-        let mut client = place.client().await;
+        let client = place.client().await;
         for _ in 0..60 {
             seal_step(&client).await.unwrap();
-            drop_aged(&mut client, retention("1h"), Micros(truth.now)).await.unwrap();
+            drop_aged(&client, retention("1h"), Micros(truth.now)).await.unwrap();
         }
     };
     let reading = async {

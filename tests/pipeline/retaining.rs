@@ -74,12 +74,12 @@ async fn rows_go_when_they_are_sealed_and_old_and_not_before() {
     run(&flush, batch(2_000, &records(days_ago(20), 5))).await.unwrap();
     run(&flush, batch(3_000, &records(days_ago(7), 1_440))).await.unwrap();
     assert_eq!(place.count(PARTITIONS).await, 5);
-    drop_aged(&mut client, retention("8d"), now()).await.unwrap();
+    drop_aged(&client, retention("8d"), now()).await.unwrap();
     assert_eq!((place.count(PARTITIONS).await, place.count("select count(*) from probes").await), (5, 2_885));
 
     client.batch_execute(&format!("select pg_advisory_unlock({LOCK})")).await.unwrap();
     seal_all(&mut client).await;
-    drop_aged(&mut client, retention("8d"), now()).await.unwrap();
+    drop_aged(&client, retention("8d"), now()).await.unwrap();
 
     // What is younger stays, and everything still counts.
     assert_eq!((place.count(PARTITIONS).await, place.count("select count(*) from probes").await), (4, 1_440));
@@ -96,10 +96,10 @@ async fn a_reader_that_is_at_it_keeps_its_rows() {
     let reader = place.client().await;
     reader.batch_execute("begin; lock table only probes in access share mode").await.unwrap();
 
-    drop_aged(&mut client, retention("8d"), now()).await.unwrap();
+    drop_aged(&client, retention("8d"), now()).await.unwrap();
     assert_eq!(place.count(PARTITIONS).await, 4);
     reader.batch_execute("commit").await.unwrap();
-    drop_aged(&mut client, retention("8d"), now()).await.unwrap();
+    drop_aged(&client, retention("8d"), now()).await.unwrap();
     assert_eq!(place.count(PARTITIONS).await, 3);
 }
 
@@ -116,7 +116,7 @@ async fn chunks_and_days_go_by_their_own_retention() {
     let chunks = Retention { raw: days(8), chunks: Some(days(30)), summaries: None };
     // A day of what there is at a time.
     for _ in 0..3 {
-        drop_aged(&mut client, chunks, now()).await.unwrap();
+        drop_aged(&client, chunks, now()).await.unwrap();
     }
 
     // Chunks of the last days only, and still everything counts, from summaries.
@@ -138,12 +138,12 @@ async fn chunks_and_days_go_by_their_own_retention() {
     seal_all(&mut client).await;
     assert_eq!(count(&client, None, None).await, (1_801, None));
     for _ in 0..3 {
-        drop_aged(&mut client, all, now()).await.unwrap();
+        drop_aged(&client, all, now()).await.unwrap();
     }
     let (probes, from) = count(&client, None, None).await;
     assert_eq!((probes, from), (1_201, Some(Span::Month.start(days_ago(60)))));
     assert_eq!(place.count("select count(*) from summaries where starts_at < now() - interval '95 days'").await, 0);
     // The horizon does not move back.
-    drop_aged(&mut client, Retention { chunks: None, summaries: None, ..all }, now()).await.unwrap();
+    drop_aged(&client, Retention { chunks: None, summaries: None, ..all }, now()).await.unwrap();
     assert_eq!(count(&client, None, None).await.1, from);
 }

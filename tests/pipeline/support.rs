@@ -71,6 +71,11 @@ impl Place {
         }
     }
 
+    /// Where Postgres listens.
+    pub(crate) fn postgres_port(&self) -> u16 {
+        self.connection_string.split([':', '/']).find_map(|part| part.parse().ok()).unwrap()
+    }
+
     /// The variables of the functions.
     pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
         vec![

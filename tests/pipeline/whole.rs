@@ -1,15 +1,9 @@
 //! The whole way of a record, through the real functions under the local emulator.
 
-use std::net::SocketAddr;
-
 use local_stack::{functions::Functions, schedule::rule_event, website::Website, workspace};
 use serde_json::json;
 use shared::timestamp;
 use stats::report::TargetStats;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
-};
 
 use crate::{
     delivering::{deliver, source_of},
@@ -114,66 +108,6 @@ async fn what_the_database_missed_while_it_was_down_is_delivered_when_it_is_back
     assert_eq!((&stored["received"], &stored["stored"]), (&json!(1), &json!(1)));
     assert_eq!(stats_of(&functions, &urls[0]).await.unwrap().figures.probes, 1);
     source.abort();
-}
-
-/// The one operation of the control plane of Amazon MSK that probe uses.
-async fn control_plane(answer: &'static str, status: &'static str) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (mut connection, _) = listener.accept().await.unwrap();
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") && connection.read_buf(&mut head).await.unwrap() > 0 {}
-            let head = String::from_utf8(head).unwrap();
-            let known = head.starts_with("GET /v1/clusters/arn%3Aaws%3Akafka%3A");
-            let (status, answer) =
-                if known && head.contains("/bootstrap-brokers ") { (status, answer) } else { ("404 Not Found", "{}") };
-            let length = answer.len();
-            let head =
-                format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
-            connection.write_all(format!("{head}{answer}").as_bytes()).await.unwrap();
-        }
-    });
-    address
-}
-
-/// What probe finds in its environment when it is to ask for the brokers.
-fn cluster_variables(address: SocketAddr) -> Vec<(&'static str, String)> {
-    vec![
-        ("WM_STREAM_BOOTSTRAP_SERVER", String::new()),
-        ("WM_STREAM_CLUSTER_ARN", "arn:aws:kafka:eu-west-1:123456789012:cluster/demo/0f1e2d3c-2".to_owned()),
-        ("AWS_ENDPOINT_URL_KAFKA", format!("http://{address}")),
-        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-        ("AWS_REGION", "eu-west-1".to_owned()),
-    ]
-}
-
-#[tokio::test]
-async fn the_brokers_of_a_cluster_come_from_its_control_plane() {
-    let place = Place::new("whole_cluster").await;
-    let website = Website::start(0).await.unwrap();
-    let answer = json!({"bootstrapBrokerString": place.stream.bootstrap_server}).to_string();
-    let address = control_plane(answer.leak(), "200 OK").await;
-    let functions = place.functions(&cluster_variables(address)).await;
-
-    let summary = functions.client().invoke("probe", &json!({"url": website.url("/fast")})).await.unwrap();
-
-    assert_eq!(summary["published"], 1);
-}
-
-#[tokio::test]
-async fn a_cluster_that_may_not_be_asked_is_an_error_that_names_the_variable() {
-    let place = Place::new("whole_cluster_forbidden").await;
-    let answer =
-        "{\"__type\": \"ForbiddenException\", \"message\": \"not authorized to perform kafka:GetBootstrapBrokers\"}";
-    let address = control_plane(answer, "403 Forbidden").await;
-    let functions = place.functions(&cluster_variables(address)).await;
-
-    let error = functions.client().invoke("probe", &json!({"url": "https://a.test"})).await.unwrap_err().to_string();
-
-    assert!(error.contains("WM_STREAM_CLUSTER_ARN") && error.contains("kafka:GetBootstrapBrokers"), "{error}");
 }
 
 #[tokio::test]

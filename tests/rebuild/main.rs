@@ -10,32 +10,28 @@ use local_stack::{
     kafka::Stream,
     rebuild::{self, Rebuilt},
 };
-use probe::config::SslConfig;
+use probe::stream::{Connection, StreamConfig};
 use shared::env::{ConfigError, Env, process};
 
 /// Reads the whole topic into a database, through flush, and seals what has ended. The database ends with the answers
 /// that any other has that was filled from the same records.
 ///
-/// Reads `WM_STREAM_BOOTSTRAP_SERVER`, `WM_STREAM_TOPIC`, `WM_STREAM_SSL…` and `WM_DB_CONNECTION_STRING`, and the
-/// retention that flush has. May be stopped, and begun again; may run while flush goes on.
+/// Reads the variables of probe for Kafka (`WM_STREAM_…`), and those of flush. May be stopped, and begun again; may run while flush goes on.
 #[derive(Parser)]
 #[command(name = "cargo rebuild", bin_name = "cargo rebuild")]
 struct Arguments {}
 
 struct Config {
-    stream: Stream,
-    topic: String,
+    stream: StreamConfig,
     flush: FlushConfig,
 }
 
 impl Config {
     fn from_env(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut env = Env::new(lookup);
-        let bootstrap_server = env.required("WM_STREAM_BOOTSTRAP_SERVER", "Kafka's brokers, host:port");
-        let topic = env.required("WM_STREAM_TOPIC", "the topic to read");
-        let ssl = SslConfig::from_env(&mut env);
+        let stream = StreamConfig::from_env(&mut env);
         let flush = FlushConfig::read(&mut env);
-        env.finish(Self { stream: Stream { bootstrap_server, ssl }, topic, flush })
+        env.finish(Self { stream, flush })
     }
 }
 
@@ -63,8 +59,9 @@ async fn run() -> Result<()> {
         }
     };
     let flush = Flush::new(config.flush);
+    let stream = Stream::new(Connection::open(&config.stream).await?);
     let Rebuilt { read, stored, duplicates, rejected, .. } =
-        rebuild::run(&config.stream, &config.topic, &flush, observe).await?;
+        rebuild::run(&stream, &config.stream.topic, &flush, observe).await?;
     bar.finish_and_clear();
     println!("{read} records read: {stored} stored, {duplicates} duplicates, {rejected} rejected");
     Ok(())

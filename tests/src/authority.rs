@@ -3,7 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    date_time_ymd,
+};
 use tokio_rustls::rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -12,6 +15,14 @@ use tokio_rustls::rustls::{
 
 /// When the certificates of an [`Authority`] run out, unless they have already.
 pub const EXPIRES_AT: &str = "2095-11-23T00:00:00Z";
+
+/// A certificate and its key, in PEM.
+pub struct Issued {
+    /// The certificate.
+    pub certificate: String,
+    /// The key, as PKCS #8.
+    pub key: String,
+}
 
 /// The authority.
 pub struct Authority {
@@ -44,12 +55,34 @@ impl Authority {
     /// # Errors
     /// The name is none.
     pub fn server(&self, name: &str, expired: bool) -> Result<Arc<ServerConfig>> {
+        let (certificate, key) = self.sign(name, expired)?;
+        server(certificate.der().clone(), key)
+    }
+
+    /// A certificate for a name, which is its common name too, and its key; one that has run out where `expired`.
+    ///
+    /// # Errors
+    /// The name is none.
+    pub fn issue(&self, name: &str, expired: bool) -> Result<Issued> {
+        let (certificate, key) = self.sign(name, expired)?;
+        Ok(Issued { certificate: certificate.pem(), key: key.serialize_pem() })
+    }
+
+    /// The root, in PEM.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    fn sign(&self, name: &str, expired: bool) -> Result<(Certificate, KeyPair)> {
         let mut params = CertificateParams::new([name.to_owned()])?;
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = if expired { date_time_ymd(2021, 1, 1) } else { date_time_ymd(2095, 11, 23) };
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
-        server(certificate.der().clone(), key)
+        Ok((certificate, key))
     }
 }
 

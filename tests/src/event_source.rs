@@ -15,7 +15,10 @@ use rdkafka::{
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::{functions::FunctionsClient, kafka::Stream};
+use crate::{
+    functions::FunctionsClient,
+    kafka::{Context, Stream},
+};
 
 /// How long to wait before a failed batch is delivered again, at first and at most.
 const RETRY_DELAY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
@@ -26,7 +29,7 @@ pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(20);
 const ENVELOPE_BYTES: usize = 500;
 
 /// The settings of the trigger, with the limits that Lambda has.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EventSourceConfig {
     /// The brokers.
     pub stream: Stream,
@@ -78,9 +81,8 @@ pub async fn run(
     functions: &FunctionsClient,
     mut observe: impl FnMut(Delivery<'_>),
 ) -> Result<()> {
-    let consumer: StreamConsumer = config
-        .stream
-        .client_config()
+    let mut settings = config.stream.client_config();
+    settings
         .set("group.id", &config.group)
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
@@ -88,8 +90,8 @@ pub async fn run(
         .set("session.timeout.ms", "6000")
         .set("heartbeat.interval.ms", "1500")
         // A batch may be retried for long, and no other consumer waits for the partitions.
-        .set("max.poll.interval.ms", "86400000")
-        .create()?;
+        .set("max.poll.interval.ms", "86400000");
+    let consumer: StreamConsumer<Context> = config.stream.create(&settings)?;
     consumer.subscribe(&[&config.topic])?;
     let mut held = None;
     loop {
@@ -114,7 +116,7 @@ pub async fn run(
 /// The next batch: up to its size, its bytes, or the end of its window. The record that would be one too many is `held`
 /// for the batch after.
 async fn gather(
-    consumer: &StreamConsumer,
+    consumer: &StreamConsumer<Context>,
     config: &EventSourceConfig,
     held: &mut Option<OwnedMessage>,
     observe: &mut impl FnMut(Delivery<'_>),
@@ -140,7 +142,7 @@ async fn gather(
 }
 
 /// The next record. Brokers that are away come back, or the consumer says that it is at its end.
-async fn receive(consumer: &StreamConsumer, observe: &mut impl FnMut(Delivery<'_>)) -> Result<OwnedMessage> {
+async fn receive(consumer: &StreamConsumer<Context>, observe: &mut impl FnMut(Delivery<'_>)) -> Result<OwnedMessage> {
     loop {
         match consumer.recv().await {
             Ok(message) => return Ok(message.detach()),
@@ -161,7 +163,8 @@ fn size(message: &OwnedMessage) -> usize {
 /// # Errors
 /// Kafka cannot be asked.
 pub fn is_drained(config: &EventSourceConfig) -> Result<bool> {
-    let consumer: BaseConsumer = config.stream.client_config().set("group.id", &config.group).create()?;
+    let mut settings = config.stream.client_config();
+    let consumer: BaseConsumer<Context> = config.stream.create(settings.set("group.id", &config.group))?;
     let metadata = consumer.fetch_metadata(Some(&config.topic), ASK_TIMEOUT)?;
     let partitions = metadata.topics().first().map(MetadataTopic::partitions).unwrap_or_default();
     let mut asked = TopicPartitionList::new();

@@ -7,6 +7,7 @@ pub mod authority;
 pub mod event_source;
 pub mod functions;
 pub mod kafka;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod progress;
 pub mod rebuild;

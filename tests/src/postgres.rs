@@ -13,6 +13,7 @@ use nix::unistd::{User, geteuid};
 use tokio_postgres::NoTls;
 
 use crate::{
+    authority::Issued,
     free_port,
     service::{self, Log, Service, StopSignal, UserId},
     tools,
@@ -27,13 +28,40 @@ pub struct Postgres {
     service: Service,
 }
 
+/// How a server is secured.
+pub struct Secured<'text> {
+    /// Its certificate.
+    pub issued: &'text Issued,
+    /// Lines of `pg_hba.conf`.
+    pub access: &'text str,
+}
+
 impl Postgres {
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts a server whose data are in `directory`, and its log beside it. `fresh` throws away what is there,
     /// `settings` (`name=value`) are added to those it needs.
     ///
     /// # Errors
     /// The server programs are missing, another run uses the data, or the server does not start; with its log.
     pub fn start(directory: &Path, fresh: bool, settings: &[&str]) -> Result<Self> {
+        Self::start_with(directory, fresh, settings, None)
+    }
+
+    /// The same for a server that takes connections by TLS, with this certificate and key, and whose `pg_hba.conf` is what
+    /// `secured` says; without TLS, only `postgres` is let in. Always fresh.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn start_secured(directory: &Path, settings: &[&str], secured: &Secured<'_>) -> Result<Self> {
+        Self::start_with(directory, true, settings, Some(secured))
+    }
+
+    fn start_with(directory: &Path, fresh: bool, settings: &[&str], secured: Option<&Secured<'_>>) -> Result<Self> {
         let binaries = tools::postgres_binaries()?;
         let log = Log::lock("Postgres", &directory.with_extension("log"))?;
         let user = server_user()?;
@@ -58,6 +86,14 @@ impl Postgres {
         let own = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"];
         for setting in own.iter().chain(settings) {
             server.args(["-c", setting]);
+        }
+        if let Some(Secured { issued, access }) = secured {
+            let key = write_file(&directory.join("server.key"), &issued.key, user)?;
+            let certificate = write_file(&directory.join("server.pem"), &issued.certificate, user)?;
+            let hba = format!("hostnossl all postgres 127.0.0.1/32 trust\n{access}");
+            let hba = write_file(&directory.join("pg_hba.conf"), &hba, user)?;
+            server.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={certificate}")]);
+            server.args(["-c", &format!("ssl_key_file={key}"), "-c", &format!("hba_file={hba}")]);
         }
         server.current_dir(directory);
         let service = Service::start("Postgres", &server, StopSignal::Int, user, log)?;
@@ -97,8 +133,18 @@ impl Postgres {
     }
 }
 
+/// A file that the server's user alone can read; its path.
+fn write_file(file: &Path, text: &str, user: Option<UserId>) -> Result<String> {
+    fs::write(file, text)?;
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600))?;
+    if let Some((uid, gid)) = user {
+        lchown(file, Some(uid), Some(gid))?;
+    }
+    Ok(file.display().to_string())
+}
+
 /// Postgres refuses to run as root: then it runs as the user that the system has for it.
-fn server_user() -> Result<Option<UserId>> {
+pub(crate) fn server_user() -> Result<Option<UserId>> {
     if !geteuid().is_root() {
         return Ok(None);
     }

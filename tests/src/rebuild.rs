@@ -14,7 +14,7 @@ use rdkafka::{
 
 use crate::{
     event_source::{ASK_TIMEOUT, lambda_event},
-    kafka::Stream,
+    kafka::{Context, Stream},
 };
 
 /// Records in a batch.
@@ -44,12 +44,12 @@ pub struct Rebuilt {
 /// # Errors
 /// There is no such topic, Kafka cannot be read, or the database refuses.
 pub async fn run(stream: &Stream, topic: &str, flush: &Flush, mut observe: impl FnMut(&Rebuilt)) -> Result<Rebuilt> {
-    let consumer: StreamConsumer = stream
-        .client_config()
+    let mut settings = stream.client_config();
+    settings
         .set("group.id", "website-monitor-rebuild")
         .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .create()?;
+        .set("enable.partition.eof", "true");
+    let consumer: StreamConsumer<Context> = stream.create(&settings)?;
     let mut rebuilt = Rebuilt::default();
     let mut unread = assign(&consumer, topic, &mut rebuilt)?;
     let mut batch = Vec::with_capacity(BATCH);
@@ -76,7 +76,7 @@ pub async fn run(stream: &Stream, topic: &str, flush: &Flush, mut observe: impl 
 }
 
 /// Assigns every partition from its beginning; returns those that hold anything.
-fn assign(consumer: &StreamConsumer, topic: &str, rebuilt: &mut Rebuilt) -> Result<BTreeSet<i32>> {
+fn assign(consumer: &StreamConsumer<Context>, topic: &str, rebuilt: &mut Rebuilt) -> Result<BTreeSet<i32>> {
     let metadata = consumer.fetch_metadata(Some(topic), ASK_TIMEOUT).context("Kafka cannot be asked")?;
     let partitions = metadata.topics().first().map(MetadataTopic::partitions).unwrap_or_default();
     if partitions.is_empty() {

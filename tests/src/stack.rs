@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use flush::FlushConfig;
-use probe::{ProbeConfig, config::SslConfig};
+use probe::{
+    ProbeConfig,
+    stream::{Connection, StreamConfig},
+};
 use shared::{
     database::DatabaseConfig,
     env::{Env, print_duration},
@@ -56,8 +59,8 @@ pub struct StackConfig {
     pub connection_string: Option<String>,
     /// The same, as the functions read it.
     pub database: Option<DatabaseConfig>,
-    /// `WM_STREAM_SSL` and its files, for a Kafka that we do not start.
-    pub ssl: Option<SslConfig>,
+    /// The same, as probe reads it with all that is said of TLS and of who we are.
+    pub stream: StreamConfig,
     /// `WM_STREAM_TOPIC`.
     pub topic: String,
     /// `WM_STREAM_CONSUMER_GROUP_ID`.
@@ -134,7 +137,7 @@ impl StackConfig {
         if let (Err(probe), Err(flush)) = (&probe, &flush) {
             bail!("{probe}\n{flush}");
         }
-        let (ProbeConfig { allow_private_targets, source, defaults, spread, .. }, FlushConfig { database, .. }) =
+        let (ProbeConfig { allow_private_targets, source, defaults, spread, stream, .. }, FlushConfig { database, .. }) =
             (probe?, flush?);
         let What { mut urls, monitors, interval } = what;
         if monitors.is_some() {
@@ -151,14 +154,14 @@ impl StackConfig {
             interval,
             spread,
             allow_private_targets,
-            ssl: SslConfig::from_env(&mut env),
+            stream,
             group: env.optional("WM_STREAM_CONSUMER_GROUP_ID").unwrap_or_else(|| GROUP.to_owned()),
             database: connection_string.is_some().then_some(database),
             topic: topic.clone(),
             bootstrap_server: bootstrap_server.clone(),
             connection_string: connection_string.clone(),
         };
-        if config.ssl.is_some() && config.bootstrap_server.is_none() {
+        if config.stream.security.tls && config.bootstrap_server.is_none() {
             env.mistake(
                 "WM_STREAM_SSL is set, but not WM_STREAM_BOOTSTRAP_SERVER: our own Kafka has no TLS".to_owned(),
             );
@@ -172,11 +175,22 @@ impl StackConfig {
 }
 
 impl Stack {
-    /// Starts what is needed, everything at once, and writes the file `env` into the directory.
+    /// The way to the Kafka that we do not start, unless we start one.
+    ///
+    /// # Errors
+    /// A secret cannot be read that it needs.
+    pub async fn given_stream(config: &StackConfig) -> Result<Option<Stream>> {
+        if config.bootstrap_server.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Stream::new(Connection::open(&config.stream).await?)))
+    }
+
+    /// Starts what is needed, everything at once, with the Kafka that is `given`, and writes the file `env` into the directory.
     ///
     /// # Errors
     /// A program is missing, or a part does not start; with its log.
-    pub fn start(config: &StackConfig, progress: &Progress) -> Result<Self> {
+    pub fn start(config: &StackConfig, given: Option<Stream>, progress: &Progress) -> Result<Self> {
         let (own_postgres, own_kafka) = (config.connection_string.is_none(), config.bootstrap_server.is_none());
         tools::check(own_postgres, own_kafka)?;
         fs::create_dir_all(&config.directory).with_context(|| format!("cannot make {}", config.directory.display()))?;
@@ -194,11 +208,7 @@ impl Stack {
             let services = (postgres.join().map_err(panicked)??, kafka.join().map_err(panicked)??);
             built.map(|()| services)
         })?;
-        let stream = match (&kafka, &config.bootstrap_server) {
-            (Some(kafka), _) => kafka.stream(),
-            (None, Some(server)) => Stream { bootstrap_server: server.clone(), ssl: config.ssl.clone() },
-            (None, None) => bail!("no Kafka"),
-        };
+        let stream = kafka.as_ref().map(Kafka::stream).or(given).context("no Kafka")?;
         let connection_string = match (&postgres, &config.connection_string) {
             (Some(postgres), _) => postgres.connection_string(DATABASE),
             (None, Some(connection_string)) => connection_string.clone(),
@@ -239,7 +249,7 @@ impl Stack {
         }
         let made = create_topic(&self.stream, &config.topic, partitions).await;
         let variable = || format!("WM_STREAM_BOOTSTRAP_SERVER is {}", self.stream.bootstrap_server);
-        if config.bootstrap_server.is_some() { made.with_context(variable) } else { made }
+        if config.bootstrap_server.is_some() { made.with_context(variable) } else { Ok(made?) }
     }
 
     /// Whether all of it still runs.

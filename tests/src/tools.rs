@@ -51,6 +51,16 @@ pub fn postgres_binaries() -> Result<PathBuf> {
     newest.or_else(on_path).ok_or_else(|| missing("the Postgres server", "postgresql", "postgresql@17"))
 }
 
+/// PgBouncer, a pooler of connections to Postgres; for tests.
+///
+/// # Errors
+/// It is missing.
+pub fn pgbouncer() -> Result<PathBuf> {
+    let directories = ["/usr/sbin/pgbouncer", "/opt/homebrew/bin/pgbouncer", "/usr/local/bin/pgbouncer"];
+    let found = on_path("pgbouncer").or_else(|| directories.map(PathBuf::from).into_iter().find(|file| file.is_file()));
+    found.ok_or_else(|| missing("PgBouncer", "pgbouncer", "pgbouncer"))
+}
+
 /// A Java that is new enough: `JAVA_HOME`'s or the PATH's.
 ///
 /// # Errors

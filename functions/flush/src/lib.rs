@@ -171,7 +171,7 @@ async fn attempt(lease: &mut Lease<'_, Known>, batch: &Batch) -> Result<Stored, 
 /// Seals what is closed and drops what is old, as far as it is time to.
 async fn maintain(lease: &mut Lease<'_, Known>, retention: Retention) -> Result<(), DatabaseError> {
     let session = lease.session().await?;
-    let (client, schedule) = (&mut session.client, &mut session.state.schedule);
+    let (client, schedule) = (&session.client, &mut session.state.schedule);
     let deadline = Instant::now() + SEALING_BUDGET;
     while schedule.sealing.is_none_or(|due| due <= Instant::now()) && Instant::now() < deadline {
         let step = seal::step(client, timestamp::now().into(), seal::GRACE).await;
@@ -197,7 +197,7 @@ pub async fn seal_all(flush: &Flush, mut observe: impl FnMut(Sealed)) -> Result<
     while let Some(sealed) = seal::step(&session.client, now, Duration::ZERO).await? {
         observe(sealed);
     }
-    retention::drop_aged(&mut session.client, flush.retention, now).await?;
+    retention::drop_aged(&session.client, flush.retention, now).await?;
     lease.keep();
     Ok(())
 }
@@ -207,6 +207,7 @@ impl From<FlushError> for Diagnostic {
     fn from(error: FlushError) -> Self {
         let error_type = match error {
             FlushError::Event(_) => "InvalidEvent",
+            FlushError::Database(DatabaseError::Schema { .. }) => "Schema",
             FlushError::Database(_) => "Database",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }

@@ -2,18 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::tz::Offset;
 use shared::{Micros, Span, database::DatabaseError};
 use tokio_postgres::{
-    Client,
+    Client, Error, Row as Answer,
     error::SqlState,
     types::{ToSql, Type},
 };
 
 use crate::row::Row;
-
-/// Whoever makes or drops partitions holds this advisory lock.
-pub(crate) const LOCK: i64 = 0x7765_6273_6974_6501;
 
 /// How many days ahead there is a partition for.
 const DAYS_AHEAD: i64 = 2;
@@ -34,12 +30,7 @@ pub(crate) struct Partitions {
 impl Partitions {
     /// Makes the partitions of today and the days to come, and of the past days that many of the rows lie in. What has
     /// no partition is at home in `probes_other`, so nothing depends on this but speed.
-    pub(crate) async fn ensure(
-        &mut self,
-        client: &mut Client,
-        rows: &[Row<'_>],
-        now: Micros,
-    ) -> Result<(), DatabaseError> {
+    pub(crate) async fn ensure(&mut self, client: &Client, rows: &[Row<'_>], now: Micros) -> Result<(), DatabaseError> {
         let days = match &mut self.days {
             Some(days) => days,
             None => self.days.insert(existing(client).await?.into_values().collect()),
@@ -75,41 +66,31 @@ fn past_days(rows: &[Row<'_>], today: Micros) -> impl Iterator<Item = Micros> {
 /// The partitions that there are, by name, with their days.
 pub(crate) async fn existing(client: &Client) -> Result<BTreeMap<String, Micros>, DatabaseError> {
     let rows = client.query_typed(include_str!("select_partitions.sql"), &[]).await?;
-    let partition = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?));
+    let partition = |row: &Answer| Ok((row.try_get(0)?, row.try_get(1)?));
     rows.iter().map(partition).collect()
 }
 
 /// Makes the partition of a day, and moves into it what had been put up in `probes_other` before. False if others were
 /// in the way.
-async fn make(client: &mut Client, day: Micros) -> Result<bool, DatabaseError> {
-    let date = |day: Micros| Offset::UTC.to_datetime(day.timestamp()).date();
-    let (from, to) = (date(day), date(Span::Day.end(day)));
-    let name = format!("probes_{}", from.strftime("%Y%m%d"));
-    let transaction = client.transaction().await?;
-    transaction.batch_execute(&format!("set local lock_timeout = '2s'; select pg_advisory_xact_lock({LOCK})")).await?;
-    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&name, Type::TEXT)];
-    let there = "select to_regclass($1) is not null";
-    if transaction.query_typed(there, &parameters).await?.first().map_or(Ok(false), |row| row.try_get(0))? {
-        return Ok(true);
+async fn make(client: &Client, day: Micros) -> Result<bool, DatabaseError> {
+    match call(client, "select website_monitor_make_partition(($1 at time zone 'UTC')::date)::text", day).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(false),
+        Err(error) => Err(error.into()),
     }
-    let made = transaction
-        .batch_execute(&format!(
-            "create table {name} (like probes including all);
-             lock table probes_other in access exclusive mode;
-             with moved as (
-                 delete from probes_other
-                 where probed_at >= '{from} 00:00:00+00' and probed_at < '{to} 00:00:00+00'
-                 returning *
-             )
-             insert into {name} select * from moved;
-             alter table probes attach partition {name}
-                 for values from ('{from} 00:00:00+00') to ('{to} 00:00:00+00')"
-        ))
-        .await;
-    match made {
-        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => return Ok(false),
-        made => made?,
+}
+
+/// Drops the partition of a day unless some of its hours are to be sealed. False if they are, or if others were in the way.
+pub(crate) async fn drop_sealed(client: &Client, day: Micros) -> Result<bool, DatabaseError> {
+    match call(client, "select website_monitor_drop_partition(($1 at time zone 'UTC')::date)", day).await {
+        Ok(rows) => Ok(rows.first().map_or(Ok(false), |row| row.try_get(0))?),
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(false),
+        Err(error) => Err(error.into()),
     }
-    transaction.commit().await?;
-    Ok(true)
+}
+
+/// Calls a function of the owner of the tables, since flush need not be that.
+async fn call(client: &Client, statement: &str, day: Micros) -> Result<Vec<Answer>, Error> {
+    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&day, Type::TIMESTAMPTZ)];
+    client.query_typed(statement, &parameters).await
 }

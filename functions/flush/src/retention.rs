@@ -6,12 +6,11 @@ use std::time::Duration;
 use shared::{Micros, Span, database::DatabaseError, env::Env};
 use tokio::time::Instant;
 use tokio_postgres::{
-    Client, Error,
-    error::SqlState,
+    Client,
     types::{ToSql, Type},
 };
 
-use crate::partitions::{self, existing};
+use crate::partitions::{drop_sealed, existing};
 
 /// A day longer than topics usually keep their records, so that a topic read anew finds its rows.
 const RAW_RETENTION: Duration = Duration::from_secs(8 * 86_400);
@@ -68,7 +67,7 @@ impl Retention {
 
 /// Drops what has come of age, unless it was looked at a short while ago.
 pub(crate) async fn enforce(
-    client: &mut Client,
+    client: &Client,
     schedule: &mut Schedule,
     retention: Retention,
     now: Micros,
@@ -84,11 +83,11 @@ pub(crate) async fn enforce(
 ///
 /// # Errors
 /// The database failed. What was dropped until then stays so.
-pub async fn drop_aged(client: &mut Client, retention: Retention, now: Micros) -> Result<(), DatabaseError> {
+pub async fn drop_aged(client: &Client, retention: Retention, now: Micros) -> Result<(), DatabaseError> {
     let before = |length: Duration| Micros(now.0.saturating_sub(i64::try_from(length.as_micros()).unwrap_or(i64::MAX)));
     let cutoff = Span::Day.start(before(retention.raw));
     for (name, day) in existing(client).await? {
-        if day < cutoff && drop_partition(client, &name, day).await? {
+        if day < cutoff && drop_sealed(client, day).await? {
             tracing::info!("dropped {name}: it is sealed and older than WM_RAW_RETENTION");
         }
     }
@@ -107,42 +106,6 @@ pub async fn drop_aged(client: &mut Client, retention: Retention, now: Micros) -
     client.execute_typed(include_str!("delete_chunks.sql"), &[]).await?;
     client.execute_typed(include_str!("delete_summaries.sql"), &[]).await?;
     Ok(())
-}
-
-/// Drops a partition unless some of its hours are to be sealed. False if they are, or if others were in the way.
-async fn drop_partition(client: &mut Client, name: &str, day: Micros) -> Result<bool, DatabaseError> {
-    let transaction = client.transaction().await?;
-    let lock = partitions::LOCK;
-    // Without writers: whoever wrote has announced its hours, and that is committed.
-    let locked = transaction
-        .batch_execute(&format!(
-            "set local lock_timeout = '500ms';
-             select pg_advisory_xact_lock({lock});
-             lock table only probes in access exclusive mode"
-        ))
-        .await;
-    if gave_way(locked)? {
-        return Ok(false);
-    }
-    let end = Span::Day.end(day);
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&day, Type::TIMESTAMPTZ), (&end, Type::TIMESTAMPTZ)];
-    let unsealed = "select from unsealed where span = 0 and starts_at >= $1 and starts_at < $2 limit 1";
-    if !transaction.query_typed(unsealed, &parameters).await?.is_empty() {
-        return Ok(false);
-    }
-    if gave_way(transaction.batch_execute(&format!("drop table if exists {name}")).await)? {
-        return Ok(false);
-    }
-    transaction.commit().await?;
-    Ok(true)
-}
-
-/// Whether a statement gave up because others held its lock.
-fn gave_way(result: Result<(), Error>) -> Result<bool, Error> {
-    match result {
-        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(true),
-        result => result.map(|()| false),
-    }
 }
 
 #[cfg(test)]

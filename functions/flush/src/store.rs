@@ -16,13 +16,13 @@ use crate::{
     row::Row,
     settings::Settings,
     unsealed::{self, Announced},
-    write::{Load, Statements, Written, write},
+    write::{Load, Written, write},
 };
 
 /// What is known through a connection. New with each connection, since that may lead to another database.
 pub struct Known {
-    /// `None` before the schema was looked at.
-    statements: Option<Statements>,
+    /// Whether the schema was looked at.
+    is_migrated: bool,
     referred: Referred,
     partitions: Partitions,
     announced: Announced,
@@ -40,7 +40,7 @@ struct Referred {
 impl Default for Known {
     fn default() -> Self {
         Self {
-            statements: None,
+            is_migrated: false,
             referred: Referred {
                 targets: dictionary::targets(),
                 locations: dictionary::locations(),
@@ -66,21 +66,17 @@ pub struct Stored {
 const ATTEMPTS: usize = 20;
 
 /// Writes the batch in one transaction. A warm invocation with nothing new (a target, its settings, an hour, a certificate) takes the
-/// two round trips that `write` describes; each new thing costs one more, once.
+/// three round trips that `write` describes; each new thing costs one more, once.
 ///
 /// # Errors
 /// The database failed; nothing of the batch is stored then.
 pub async fn store(session: &mut Session<Known>, batch: &Batch) -> Result<Stored, DatabaseError> {
     let Session { client, state, .. } = session;
     let mut rejects = batch.rejects.clone();
-    let statements = match state.statements.take() {
-        Some(statements) => statements,
-        None => {
-            migrations::run(client).await?;
-            Statements::prepare(client).await?
-        }
-    };
-    let statements = &*state.statements.insert(statements);
+    if !state.is_migrated {
+        migrations::run(client).await?;
+        state.is_migrated = true;
+    }
     let observations = &batch.observations;
     let mut rows = rows(client, &mut state.referred, observations, &mut rejects).await?;
     state.partitions.ensure(client, &rows, timestamp::now().into()).await?;
@@ -92,7 +88,7 @@ pub async fn store(session: &mut Session<Known>, batch: &Batch) -> Result<Stored
     for _ in 0..ATTEMPTS {
         let hours = unsealed::hours(&rows);
         state.announced.add(client, &hours).await?;
-        match write(client, statements, &hours, &rows, &mut rejects, load).await {
+        match write(client, &hours, &rows, &mut rejects, load).await {
             Ok(Written::Rows(stored)) => {
                 return Ok(Stored { stored: usize::try_from(stored).unwrap_or(usize::MAX), rejects });
             }

@@ -1,8 +1,12 @@
 //! One transaction: the rows of a batch, their fragments and its rejects, by one of three ways.
 //!
-//! A transaction by COPY takes two round trips: one for BEGIN, the locks of the hours and the start of COPY, which are
-//! sent together, and one for the rows, the fragments, the rejects and COMMIT. That is one more than the protocol could do with; the
-//! driver waits for COPY to start. A COMMIT that follows a statement that failed rolls back.
+//! A transaction by COPY takes three round trips: one for BEGIN, the locks of the hours and the parsing of COPY, which are
+//! sent together, one for its start, and one for the rows, the fragments, the rejects and COMMIT. A COMMIT that follows a
+//! statement that failed rolls back.
+//!
+//! Nothing is left in the session: statements have no names, but for COPY, which the driver cannot do without and whose name
+//! is gone before the transaction is. So each transaction may be on another connection of a pooler (PgBouncer in
+//! transaction mode, RDS Proxy).
 
 use std::{collections::BTreeSet, pin::pin};
 
@@ -13,7 +17,7 @@ use shared::{
     database::{causes, is_about_data},
 };
 use tokio_postgres::{
-    Client, CopyInSink, Error, Row as Answer, Statement,
+    Client, CopyInSink, Error, Row as Answer,
     types::{ToSql, Type},
 };
 
@@ -27,6 +31,8 @@ use crate::{
 
 /// Compiling a statement that runs for milliseconds would take longer than that.
 const BEGIN: &str = "begin; set local jit = off";
+
+const COPY: &str = include_str!("copy_probes.sql");
 
 /// Rows are sent in pieces of about this size: few enough to cost nothing, small enough for the server to work while we
 /// encode the next.
@@ -54,23 +60,9 @@ pub(crate) enum Written {
     TooOld(Micros),
 }
 
-/// The statements that every batch needs, prepared once per connection.
-pub(crate) struct Statements {
-    lock: Statement,
-    copy: Statement,
-}
-
-impl Statements {
-    pub(crate) async fn prepare(client: &Client) -> Result<Self, Error> {
-        let lock = client.prepare(include_str!("lock_unsealed_hours.sql")).await?;
-        Ok(Self { lock, copy: client.prepare(include_str!("copy_probes.sql")).await? })
-    }
-}
-
 /// The transaction.
 pub(crate) async fn write(
     client: &Client,
-    statements: &Statements,
     hours: &BTreeSet<BlockHour>,
     rows: &[Row<'_>],
     rejects: &mut Vec<Reject>,
@@ -80,21 +72,24 @@ pub(crate) async fn write(
         return insert_rejects(client, rejects).await.map(|_| Written::Rows(0));
     }
     let (starts, blocks): (Vec<_>, Vec<_>) = hours.iter().map(|(start, block)| (*start, block.0)).unzip();
-    let lock: [&(dyn ToSql + Sync); 2] = [&starts, &blocks];
-    let locked = client.query(&statements.lock, &lock);
+    let lock: [(&(dyn ToSql + Sync), Type); 2] = [(&starts, Type::TIMESTAMPTZ_ARRAY), (&blocks, Type::INT4_ARRAY)];
+    let locked = client.query_typed(include_str!("lock_unsealed_hours.sql"), &lock);
     let refused = |locked: &[Answer]| refused(locked, hours, rows);
     if matches!(load, Load::Copy) {
-        let (begun, locked, sink) = join!(client.batch_execute(BEGIN), locked, client.copy_in(&statements.copy));
-        let sink = match begun.and(locked).and_then(|locked| Ok((refused(&locked)?, sink?))) {
-            Ok((None, sink)) => sink,
-            // Dropped before the rollback, the sink ends COPY.
-            Ok((Some(refused), sink)) => {
-                drop(sink);
-                return client.batch_execute("rollback").await.map(|()| refused);
+        let (begun, locked, parsed) = join!(client.batch_execute(BEGIN), locked, client.prepare(COPY));
+        let start = async {
+            begun?;
+            match refused(&locked?)? {
+                Some(refused) => Ok(Err(refused)),
+                // Parsed but for this once: its name goes with it.
+                None => client.copy_in(&parsed?).await.map(Ok),
             }
-            Err(error) => return rollback(client, error).await,
         };
-        return copy(client, sink, rows.iter(), rejects).await;
+        return match start.await {
+            Ok(Ok(sink)) => copy(client, sink, rows.iter(), rejects).await,
+            Ok(Err(refused)) => client.batch_execute("rollback").await.map(|()| refused),
+            Err(error) => rollback(client, error).await,
+        };
     }
     let missing = missing(client, rows);
     let (begun, locked, missing) = join!(client.batch_execute(BEGIN), locked, missing);
@@ -106,7 +101,7 @@ pub(crate) async fn write(
         }
         let missing = missing?;
         if matches!(load, Load::CopyMissing) {
-            let sink = client.copy_in(&statements.copy).await?;
+            let sink = client.copy_in(COPY).await?;
             return copy(client, sink, missing.iter().filter_map(|&index| rows.get(index)), rejects).await;
         }
         let stored = insert_what_fits(client, rows, rejects).await?;

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use shared::{
-    env::{ConfigError, Env},
+    env::{ConfigError, Env, Hidden},
     record::MAX_NAME_BYTES,
 };
 use url::Url;
 
 use crate::{
     extension::{self, Extension},
-    monitors::{Defaults, secrets::Hidden, source::Source},
+    monitors::{Defaults, source::Source},
+    stream::StreamConfig,
 };
 
 /// Default of `WM_PROBE_CONNECT_TIMEOUT_MS`.
@@ -49,37 +50,6 @@ pub struct ProbeConfig {
     pub runtime_api: Option<String>,
     /// Where records go.
     pub stream: StreamConfig,
-}
-
-/// The Kafka side of the configuration.
-#[derive(Debug, Clone)]
-pub struct StreamConfig {
-    /// `WM_STREAM_BOOTSTRAP_SERVER`, or `WM_STREAM_CLUSTER_ARN` where that is not set.
-    pub brokers: Brokers,
-    /// `WM_STREAM_TOPIC`.
-    pub topic: String,
-    /// `WM_STREAM_SSL` and its files; `None` for plain text.
-    pub ssl: Option<SslConfig>,
-}
-
-/// How the brokers are found.
-#[derive(Debug, Clone)]
-pub enum Brokers {
-    /// `host:port`, several with commas.
-    Servers(String),
-    /// The ARN of an MSK cluster, which is asked for its brokers.
-    Cluster(String),
-}
-
-/// Files of PEM, as Kafka's client wants them.
-#[derive(Debug, Clone, Default)]
-pub struct SslConfig {
-    /// `WM_STREAM_SSL_CA_FILE`: whom to trust; the system's roots where unset.
-    pub ca_file: Option<String>,
-    /// `WM_STREAM_SSL_CERT_FILE`: the client's certificate.
-    pub cert_file: Option<String>,
-    /// `WM_STREAM_SSL_KEY_FILE`: the client's key.
-    pub key_file: Option<String>,
 }
 
 impl ProbeConfig {
@@ -136,56 +106,6 @@ impl Defaults {
     }
 }
 
-impl StreamConfig {
-    fn from_env(env: &mut Env<'_>) -> Self {
-        let servers = env.optional("WM_STREAM_BOOTSTRAP_SERVER");
-        let brokers = match (servers, env.optional("WM_STREAM_CLUSTER_ARN")) {
-            (Some(servers), _) => Brokers::Servers(servers),
-            (None, Some(arn)) => {
-                if !arn.starts_with("arn:") || !arn.contains(":kafka:") {
-                    env.mistake(format!("WM_STREAM_CLUSTER_ARN is {arn:?}: expected arn:aws:kafka:…:cluster/…"));
-                }
-                Brokers::Cluster(arn)
-            }
-            (None, None) => {
-                env.mistake(
-                    "neither WM_STREAM_BOOTSTRAP_SERVER (host:port, several with commas) nor WM_STREAM_CLUSTER_ARN is set"
-                        .to_owned(),
-                );
-                Brokers::Servers(String::new())
-            }
-        };
-        let topic = env.required("WM_STREAM_TOPIC", "the name of the topic that records go to");
-        let ssl = SslConfig::from_env(env);
-        Self { brokers, topic, ssl }
-    }
-}
-
-impl SslConfig {
-    /// Reads `WM_STREAM_SSL` and its files; `None` for plain text. Mistakes are noted in `env`.
-    pub fn from_env(env: &mut Env<'_>) -> Option<Self> {
-        let ssl = env.switch("WM_STREAM_SSL");
-        let mut file = |name: &str| {
-            let file = env.optional(name)?;
-            if !ssl {
-                env.mistake(format!("{name} is set, but WM_STREAM_SSL is not true"));
-            } else if let Err(error) = std::fs::File::open(&file) {
-                env.mistake(format!("{name} is {file:?}: {error}"));
-            }
-            Some(file)
-        };
-        let files = SslConfig {
-            ca_file: file("WM_STREAM_SSL_CA_FILE"),
-            cert_file: file("WM_STREAM_SSL_CERT_FILE"),
-            key_file: file("WM_STREAM_SSL_KEY_FILE"),
-        };
-        if files.cert_file.is_some() != files.key_file.is_some() {
-            env.mistake("WM_STREAM_SSL_CERT_FILE and WM_STREAM_SSL_KEY_FILE go together: set both or none".to_owned());
-        }
-        ssl.then_some(files)
-    }
-}
-
 /// Whether `url` can be probed at all.
 ///
 /// # Errors
@@ -236,7 +156,7 @@ mod tests {
         let Defaults { connect_timeout, timeout, tick } = config.defaults;
         assert_eq!([connect_timeout, timeout, tick, config.spread].map(|time| time.as_secs()), [5, 10, 60, 1]);
         assert_eq!((config.concurrency, config.location.as_str()), (200, "local"));
-        assert!(config.stream.ssl.is_none());
+        assert_eq!(config.stream.security, crate::stream::config::Security::default());
     }
 
     #[test]
@@ -273,17 +193,5 @@ mod tests {
         ] {
             assert!(error.contains(expected), "{expected} is not in {error}");
         }
-    }
-
-    #[test]
-    fn files_without_the_switch_are_a_mistake_and_not_ignored() {
-        let error = read(&[
-            ("WM_STREAM_BOOTSTRAP_SERVER", "my-kafka:1234"),
-            ("WM_STREAM_TOPIC", "topic"),
-            ("WM_STREAM_SSL_CA_FILE", "ca.pem"),
-        ])
-        .unwrap_err();
-
-        assert!(error.to_string().contains("WM_STREAM_SSL_CA_FILE is set, but WM_STREAM_SSL is not true"));
     }
 }

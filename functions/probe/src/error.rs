@@ -2,7 +2,11 @@
 
 use lambda_runtime::Diagnostic;
 
-use crate::{brokers::BrokersError, exchange::TlsError, input::InputError};
+use crate::{
+    exchange::TlsError,
+    input::InputError,
+    stream::{StreamError, topic::TopicError},
+};
 
 /// Why an invocation failed.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +26,12 @@ pub enum ProbeError {
     /// The HTTP client cannot be made.
     #[error("cannot set up the HTTP client: {0}")]
     Http(#[from] TlsError),
-    /// The brokers of the cluster cannot be found.
+    /// The brokers of the cluster cannot be found, or a secret cannot be used.
     #[error(transparent)]
-    Brokers(#[from] BrokersError),
+    Stream(#[from] StreamError),
+    /// The topic cannot be made.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
     /// Kafka's client refuses its settings.
     #[error("cannot set up the Kafka producer: {0}; check the WM_STREAM_… variables")]
     Publisher(#[source] rdkafka::error::KafkaError),
@@ -50,7 +57,9 @@ impl From<ProbeError> for Diagnostic {
             ProbeError::Input(_) => "InvalidInput",
             ProbeError::NoMonitors | ProbeError::Monitors(_) => "Monitors",
             ProbeError::Http(_) => "HttpClient",
-            ProbeError::Brokers(_) => "Brokers",
+            ProbeError::Stream(StreamError::Brokers(_)) => "Brokers",
+            ProbeError::Stream(StreamError::Secret(_)) => "Secret",
+            ProbeError::Topic(_) => "Topic",
             ProbeError::Publisher(_) => "Producer",
             ProbeError::Unacknowledged { .. } => "UnacknowledgedRecords",
             ProbeError::NoTime => "NoTime",

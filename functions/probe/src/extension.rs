@@ -6,12 +6,10 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
+use shared::env::Hidden;
 use url::Url;
 
-use crate::{
-    exchange::{Exchanger, Limits, Request},
-    monitors::secrets::Hidden,
-};
+use crate::exchange::{Exchanger, Limits, Request};
 
 /// Where the extension listens unless `PARAMETERS_SECRETS_EXTENSION_HTTP_PORT` says otherwise.
 pub(crate) const PORT: u16 = 2773;

@@ -2,11 +2,10 @@
 //!
 //! In the order of the data: [`input`] reads the event, [`monitors`] is what there is to probe, [`plan`] says whose turn it
 //! is and when, [`run()`] does it, many at a time, each through the `gate`; [`request`] makes one attempt by an [`exchange`] over HTTP and judges the
-//! answer, [`publish`] hands the record to Kafka and waits for the acknowledgement. [`brokers`] finds the brokers of an MSK
-//! cluster, [`extension`] the secrets that monitors refer to. A target that fails is a record; an error is only what kept
+//! answer, [`stream`] hands the record to Kafka and waits for the acknowledgement. [`extension`] finds the secrets that
+//! monitors refer to. A target that fails is a record; an error is only what kept
 //! the function from its work.
 
-pub mod brokers;
 pub mod config;
 mod deadline;
 mod error;
@@ -16,9 +15,9 @@ mod gate;
 pub mod input;
 pub mod monitors;
 pub mod plan;
-pub mod publish;
 pub mod request;
 mod run;
+pub mod stream;
 
 use std::{
     collections::BTreeMap,
@@ -40,7 +39,12 @@ pub use crate::{
     error::ProbeError,
     run::{Summary, run},
 };
-use crate::{input::Tick, monitors::Monitors, publish::Publisher, request::Requester};
+use crate::{
+    input::Tick,
+    monitors::Monitors,
+    request::Requester,
+    stream::{Connection, Publisher, topic},
+};
 
 /// How long secrets from outside are taken to be the same. The extension itself keeps them as long.
 const SECRETS_FOR: Duration = Duration::from_secs(300);
@@ -81,8 +85,12 @@ impl Probe {
         if let Some(publisher) = publisher.as_ref().filter(|publisher| !publisher.is_broken()) {
             return Ok(Arc::clone(publisher));
         }
-        let servers = brokers::bootstrap_servers(&self.config.stream).await?;
-        let made = Publisher::new(&self.config.stream, &servers).map_err(ProbeError::Publisher)?;
+        let config = &self.config.stream;
+        let connection = Connection::open(config).await?;
+        if let Some(partitions) = config.partitions {
+            topic::create(&connection, &config.topic, partitions).await?;
+        }
+        let made = Publisher::new(&connection, &config.topic).map_err(ProbeError::Publisher)?;
         Ok(Arc::clone(publisher.insert(Arc::new(made))))
     }
 

@@ -7,6 +7,7 @@ use futures::{
     stream::{FuturesUnordered, StreamExt as _},
 };
 use jiff::Timestamp;
+use lambda_runtime::tracing;
 use serde::Serialize;
 use shared::{
     Record,
@@ -20,8 +21,8 @@ use crate::{
     input::{InputError, Selection, Tick},
     monitors::{Monitor, Monitors},
     plan::{Pace, Slot, since, slots},
-    publish::{PublishError, Publisher},
     request::{Circumstances, Requester},
+    stream::publish::{PublishError, Publisher},
 };
 
 /// Kept back from the time of an invocation for Kafka, at most; of a short one, a fifth.
@@ -99,7 +100,7 @@ pub async fn run(probe: &Probe, tick: Tick, budget: Duration) -> Result<Summary,
     let mut working: FuturesUnordered<_> = slots.iter().map(|slot| invocation.work(slot)).collect();
 
     let (mut summary, mut records) = (Summary::default(), 0);
-    let mut reason = format!("no time left after {} ms", budget.as_millis());
+    let mut failure = None;
     // Ends early only if Kafka takes longer than its reserve.
     while let Ok(Some(published)) = timeout_at(deadline, working.next()).await {
         for (outcome, is_retried, acknowledged) in published {
@@ -107,15 +108,24 @@ pub async fn run(probe: &Probe, tick: Tick, budget: Duration) -> Result<Summary,
             summary.add(outcome, is_retried);
             match acknowledged {
                 Ok(()) => summary.published += 1,
-                Err(error) => reason = error.to_string(),
+                Err(error) => failure = Some(error.to_string()),
             }
         }
     }
     summary.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     records += working.len();
+    // Metrics are made of this line, by the names in it.
+    let Summary { probed, up, degraded, down, missed, retried, published, elapsed_ms, .. } = summary;
+    tracing::info!(probed, up, degraded, down, missed, retried, published, elapsed_ms, "tick done");
     match records - summary.published {
         0 => Ok(summary),
-        unacknowledged => Err(ProbeError::Unacknowledged { records, unacknowledged, reason }),
+        unacknowledged => {
+            let no_time = || {
+                let trouble = publisher.trouble().map(|trouble| format!("; {trouble}")).unwrap_or_default();
+                format!("no time left after {} ms{trouble}", budget.as_millis())
+            };
+            Err(ProbeError::Unacknowledged { records, unacknowledged, reason: failure.unwrap_or_else(no_time) })
+        }
     }
 }
 

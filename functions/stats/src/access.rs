@@ -3,19 +3,38 @@
 //! A request that AWS has let in (the function URL by IAM, an HTTP API by its authorizer) may ask about everything; so may
 //! anybody, where the answers are public. Else it takes a bearer token (RFC 6750), which may be for some tags only.
 
-use lambda_http::{Request, RequestExt as _, http::header, request::RequestContext};
-use shared::env::Env;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use lambda_http::{Request, RequestExt as _, http::header, request::RequestContext, tracing};
+use shared::{
+    aws::secret::{Secret, SecretError},
+    env::Env,
+};
 use subtle::{Choice, ConstantTimeEq as _};
+use tokio::sync::Mutex;
 
 /// The shortest token: what is shorter may be guessed.
 const MIN_TOKEN: usize = 16;
+
+/// How long tokens of a secret are taken to be the same.
+const SECRET_FOR: Duration = Duration::from_secs(300);
 
 /// Who may ask.
 #[derive(Clone, Default)]
 pub struct Access {
     is_public: bool,
-    tokens: Vec<Token>,
+    /// `WM_STATS_TOKENS`.
+    given: Tokens,
+    /// `WM_STATS_TOKENS_SECRET_ARN`.
+    secret: Option<Secret>,
+    /// What was in it, and when.
+    read: Arc<Mutex<Option<(Tokens, SystemTime)>>>,
 }
+
+type Tokens = Arc<[Token]>;
 
 /// A token and what it is for. It cannot be printed.
 #[derive(Clone)]
@@ -34,32 +53,29 @@ pub struct Unauthorized {
     pub has_token: bool,
 }
 
+/// Why a request is not answered.
+#[derive(Debug)]
+pub enum Refused {
+    /// It may not ask.
+    Unauthorized(Unauthorized),
+    /// Whether it may is not known, since the tokens cannot be read.
+    Unknown(SecretError),
+}
+
 impl Access {
     /// Reads `WM_STATS_PUBLIC`, a switch, and `WM_STATS_TOKENS`: tokens with blanks between them, each with the tags that it is
-    /// for after a colon (`TOKEN:shop,public`), or without for everything.
+    /// for after a colon (`TOKEN:shop,public`), or without for everything; or `WM_STATS_TOKENS_SECRET_ARN`, a secret whose
+    /// text is that.
     pub(crate) fn from_env(env: &mut Env<'_>) -> Self {
         let is_public = env.switch("WM_STATS_PUBLIC");
-        let mut tokens = Vec::new();
+        let secret = env.secret("WM_STATS_TOKENS_SECRET_ARN");
         let text = env.optional("WM_STATS_TOKENS").unwrap_or_default();
-        for (index, entry) in text.split_whitespace().enumerate() {
-            let mut mistake = |what: &str| {
-                let expected = "expected TOKEN or TOKEN:tag,tag with blanks between them";
-                env.mistake(format!("WM_STATS_TOKENS, entry {}: {what}; {expected}", index + 1));
-            };
-            let (secret, tags) = entry.split_once(':').map_or((entry, None), |(secret, tags)| (secret, Some(tags)));
-            let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-            if secret.len() < MIN_TOKEN {
-                mistake(&format!("the token is shorter than {MIN_TOKEN} characters"));
-            } else if !secret.bytes().all(is_token) {
-                mistake("the token has other characters than letters, digits and -._~+/=");
-            }
-            let scope: Scope = tags.map(|tags| tags.split(',').map(str::to_owned).collect());
-            if scope.as_ref().is_some_and(|tags| tags.iter().any(String::is_empty)) {
-                mistake("a tag is empty");
-            }
-            tokens.push(Token { secret: secret.to_owned(), scope });
+        if secret.is_some() && !text.is_empty() {
+            env.mistake("WM_STATS_TOKENS and WM_STATS_TOKENS_SECRET_ARN are both set: leave one out".to_owned());
         }
-        Self { is_public, tokens }
+        let (given, mistakes) = read_tokens(&text);
+        mistakes.into_iter().for_each(|mistake| env.mistake(format!("WM_STATS_TOKENS, {mistake}")));
+        Self { is_public, given, secret, read: Arc::default() }
     }
 
     /// Whether anybody may ask, so that anybody's cache may keep the answers.
@@ -71,29 +87,84 @@ impl Access {
     /// What a request may ask about.
     ///
     /// # Errors
-    /// It may not ask at all.
-    pub fn check(&self, request: &Request) -> Result<Scope, Unauthorized> {
+    /// It may not ask at all, or that is not known.
+    pub async fn check(&self, request: &Request) -> Result<Scope, Refused> {
         if is_let_in(request) {
             return Ok(None);
         }
         match bearer(request) {
-            Some(token) => self.scope(token).ok_or(Unauthorized { has_token: true }),
+            Some(token) => {
+                let scope = scope(&self.tokens().await.map_err(Refused::Unknown)?, token);
+                scope.ok_or(Refused::Unauthorized(Unauthorized { has_token: true }))
+            }
             None if self.is_public => Ok(None),
-            None => Err(Unauthorized { has_token: false }),
+            None => Err(Refused::Unauthorized(Unauthorized { has_token: false })),
         }
     }
 
-    /// What a token is for. Every one that is known is looked at, whichever it is.
-    fn scope(&self, token: &str) -> Option<Scope> {
-        let mut found = None;
-        for known in &self.tokens {
-            let is_equal: Choice = known.secret.as_bytes().ct_eq(token.as_bytes());
-            if bool::from(is_equal) {
-                found = Some(known.scope.clone());
-            }
+    /// The tokens that are known. Those of a secret are read anew when they are old; if that fails, the old ones do.
+    async fn tokens(&self) -> Result<Tokens, SecretError> {
+        let Some(secret) = &self.secret else { return Ok(Arc::clone(&self.given)) };
+        let mut read = self.read.lock().await;
+        if let Some((tokens, at)) = read.as_ref()
+            && at.elapsed().is_ok_and(|age| age < SECRET_FOR)
+        {
+            return Ok(Arc::clone(tokens));
         }
-        found
+        let tokens = match (Box::pin(read_secret(secret)).await, read.as_ref()) {
+            (Ok(tokens), _) => tokens,
+            (Err(error), Some((before, _))) => {
+                tracing::warn!("{error}; the tokens stay as they were");
+                Arc::clone(before)
+            }
+            (Err(error), None) => return Err(error),
+        };
+        *read = Some((Arc::clone(&tokens), SystemTime::now()));
+        Ok(tokens)
     }
+}
+
+async fn read_secret(secret: &Secret) -> Result<Tokens, SecretError> {
+    match read_tokens(&secret.read().await?) {
+        (tokens, mistakes) if mistakes.is_empty() => Ok(tokens),
+        (_, mistakes) => Err(secret.error(format!("has no tokens that can be used: {}", mistakes.join(", ")))),
+    }
+}
+
+/// The tokens of a text, and what is wrong with it.
+fn read_tokens(text: &str) -> (Tokens, Vec<String>) {
+    let (mut tokens, mut mistakes) = (Vec::new(), Vec::new());
+    for (index, entry) in text.split_whitespace().enumerate() {
+        let mut mistake = |what: &str| {
+            let expected = "expected TOKEN or TOKEN:tag,tag with blanks between them";
+            mistakes.push(format!("entry {}: {what}; {expected}", index + 1));
+        };
+        let (secret, tags) = entry.split_once(':').map_or((entry, None), |(secret, tags)| (secret, Some(tags)));
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        if secret.len() < MIN_TOKEN {
+            mistake(&format!("the token is shorter than {MIN_TOKEN} characters"));
+        } else if !secret.bytes().all(is_token) {
+            mistake("the token has other characters than letters, digits and -._~+/=");
+        }
+        let scope: Scope = tags.map(|tags| tags.split(',').map(str::to_owned).collect());
+        if scope.as_ref().is_some_and(|tags| tags.iter().any(String::is_empty)) {
+            mistake("a tag is empty");
+        }
+        tokens.push(Token { secret: secret.to_owned(), scope });
+    }
+    (tokens.into(), mistakes)
+}
+
+/// What a token is for. Every one that is known is looked at, whichever it is.
+fn scope(known: &[Token], token: &str) -> Option<Scope> {
+    let mut found = None;
+    for known in known {
+        let is_equal: Choice = known.secret.as_bytes().ct_eq(token.as_bytes());
+        if bool::from(is_equal) {
+            found = Some(known.scope.clone());
+        }
+    }
+    found
 }
 
 /// Whether AWS let it in, which is in a part of the event that no client can write.
@@ -127,6 +198,14 @@ mod tests {
         env.finish(access).map_err(|error| error.to_string())
     }
 
+    async fn check(access: &Access, authorization: Option<&str>) -> Result<Scope, Unauthorized> {
+        match access.check(&request(authorization)).await {
+            Ok(scope) => Ok(scope),
+            Err(Refused::Unauthorized(unauthorized)) => Err(unauthorized),
+            Err(Refused::Unknown(error)) => panic!("{error}"),
+        }
+    }
+
     fn request(authorization: Option<&str>) -> Request {
         let mut request = http::Request::builder().uri("/stats");
         if let Some(value) = authorization {
@@ -135,35 +214,35 @@ mod tests {
         request.body(Body::Empty).unwrap()
     }
 
-    #[test]
-    fn nobody_may_ask_unless_it_is_said() {
+    #[tokio::test]
+    async fn nobody_may_ask_unless_it_is_said() {
         let access = access(&[]).unwrap();
 
-        assert_eq!(access.check(&request(None)), Err(Unauthorized { has_token: false }));
-        assert_eq!(access.check(&request(Some("Bearer "))), Err(Unauthorized { has_token: true }));
-        assert_eq!(access.check(&request(Some("Basic dXNlcjpwYXNz"))), Err(Unauthorized { has_token: false }));
+        assert_eq!(check(&access, None).await, Err(Unauthorized { has_token: false }));
+        assert_eq!(check(&access, Some("Bearer ")).await, Err(Unauthorized { has_token: true }));
+        assert_eq!(check(&access, Some("Basic dXNlcjpwYXNz")).await, Err(Unauthorized { has_token: false }));
     }
 
-    #[test]
-    fn tokens_are_for_all_or_for_some_tags_and_there_may_be_several() {
+    #[tokio::test]
+    async fn tokens_are_for_all_or_for_some_tags_and_there_may_be_several() {
         let tokens = format!("{ONE} {OTHER}:shop,public");
         let access = access(&[("WM_STATS_TOKENS", &tokens)]).unwrap();
-        let scope = |header: &str| access.check(&request(Some(header)));
+        let scope = async |header: &str| check(&access, Some(header)).await;
 
-        assert_eq!(scope(&format!("Bearer {ONE}")), Ok(None));
-        assert_eq!(scope(&format!("bearer {OTHER}")), Ok(Some(vec!["shop".to_owned(), "public".to_owned()])));
+        assert_eq!(scope(&format!("Bearer {ONE}")).await, Ok(None));
+        assert_eq!(scope(&format!("bearer {OTHER}")).await, Ok(Some(vec!["shop".to_owned(), "public".to_owned()])));
         for wrong in [&ONE[1..], &format!("{ONE}x"), &format!("{OTHER}:shop,public"), ""] {
-            assert_eq!(scope(&format!("Bearer {wrong}")), Err(Unauthorized { has_token: true }), "{wrong:?}");
+            assert_eq!(scope(&format!("Bearer {wrong}")).await, Err(Unauthorized { has_token: true }), "{wrong:?}");
         }
-        assert_eq!(access.check(&request(None)), Err(Unauthorized { has_token: false }));
+        assert_eq!(check(&access, None).await, Err(Unauthorized { has_token: false }));
     }
 
-    #[test]
-    fn public_answers_take_no_token_and_refuse_a_wrong_one() {
+    #[tokio::test]
+    async fn public_answers_take_no_token_and_refuse_a_wrong_one() {
         let access = access(&[("WM_STATS_PUBLIC", "true"), ("WM_STATS_TOKENS", ONE)]).unwrap();
 
-        assert_eq!(access.check(&request(None)), Ok(None));
-        assert_eq!(access.check(&request(Some("Bearer wrong"))), Err(Unauthorized { has_token: true }));
+        assert_eq!(check(&access, None).await, Ok(None));
+        assert_eq!(check(&access, Some("Bearer wrong")).await, Err(Unauthorized { has_token: true }));
     }
 
     #[test]

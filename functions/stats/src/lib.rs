@@ -70,7 +70,7 @@ async fn reply(stats: &Stats, request: &Request, now: Timestamp) -> Result<Reply
     if endpoint == Endpoint::OpenApi {
         return endpoint.query(query).map(|_| Reply::openapi());
     }
-    let scope = stats.config.access.check(request)?;
+    let scope = stats.config.access.check(request).await?;
     match endpoint {
         Endpoint::Health => {
             endpoint.query(query)?;

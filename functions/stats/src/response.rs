@@ -5,11 +5,11 @@ use lambda_http::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
 };
 use serde_json::json;
-use shared::env::print_duration;
+use shared::{aws::secret::SecretError, env::print_duration};
 
 use crate::{
     StatsConfig,
-    access::Unauthorized,
+    access::{Refused, Unauthorized},
     cache::Answer,
     config::Cors,
     health::Health,
@@ -53,6 +53,9 @@ pub enum StatsError {
     /// It may not be asked, by this client.
     #[error("not authorized")]
     Unauthorized(Unauthorized),
+    /// Whether it may be asked is not known; the details are for the log.
+    #[error(transparent)]
+    Tokens(SecretError),
     /// Parameters that cannot be used.
     #[error("bad parameters: {0:?}")]
     BadParameters(Vec<BadParameter>),
@@ -83,9 +86,12 @@ impl From<Vec<BadParameter>> for StatsError {
     }
 }
 
-impl From<Unauthorized> for StatsError {
-    fn from(unauthorized: Unauthorized) -> Self {
-        Self::Unauthorized(unauthorized)
+impl From<Refused> for StatsError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unauthorized(unauthorized) => Self::Unauthorized(unauthorized),
+            Refused::Unknown(error) => Self::Tokens(error),
+        }
     }
 }
 
@@ -208,6 +214,11 @@ fn problem(config: &StatsConfig, error: &StatsError) -> Response<Body> {
             let detail =
                 format!("this takes the database longer than {limit}: expected a shorter window or fewer targets");
             (StatusCode::SERVICE_UNAVAILABLE, json!({"detail": detail}))
+        }
+        StatsError::Tokens(error) => {
+            lambda_http::tracing::error!("{error}");
+            more.push((header::RETRY_AFTER, "5".to_owned()));
+            (StatusCode::SERVICE_UNAVAILABLE, json!({"detail": "the tokens cannot be read at the moment"}))
         }
         StatsError::History(HistoryError::Database(error)) => {
             lambda_http::tracing::error!("{error}");

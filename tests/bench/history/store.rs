@@ -40,7 +40,7 @@ pub(crate) struct Store {
 pub(crate) async fn load(postgres: &Postgres, millions: u64, is_compared: bool, report: &mut Report) -> Result<Store> {
     let name = format!("store_{millions}");
     postgres.create_database(&name).await?;
-    let mut client = connect(postgres, &name).await?;
+    let client = connect(postgres, &name).await?;
     client.batch_execute(seed::TABLE).await?;
     let database: Database<Known> = Database::new(config(postgres, &name)?);
     let mut lease = database.lease().await;
@@ -63,7 +63,7 @@ pub(crate) async fn load(postgres: &Postgres, millions: u64, is_compared: bool, 
         if is_compared {
             seed::fill(&client, &batch).await?;
         } else if number % DROP_EVERY == 0 {
-            drop_aged(&mut client, retention, now).await?;
+            drop_aged(&client, retention, now).await?;
         }
         // Without autovacuum, the planner is told now and then what there is.
         if number % DROP_EVERY == 0 {

@@ -24,10 +24,7 @@ use local_stack::{
     kafka::{Kafka, Stream, create_topic},
     workspace,
 };
-use probe::{
-    config::{Brokers, StreamConfig},
-    publish::Publisher,
-};
+use probe::stream::Publisher;
 use rdkafka::{
     Message as _,
     consumer::{Consumer as _, StreamConsumer},
@@ -287,9 +284,7 @@ impl Records {
 
 /// Ten thousand records at once, each acknowledged.
 async fn publishing(stream: &Stream, report: &mut Report) -> Result<()> {
-    let config =
-        StreamConfig { brokers: Brokers::Servers(stream.bootstrap_server.clone()), topic: TOPIC.to_owned(), ssl: None };
-    let publisher = Publisher::new(&config, &stream.bootstrap_server)?;
+    let publisher = Publisher::new(stream.connection(), TOPIC)?;
     let fixture = include_bytes!("../../../shared/fixtures/record.json");
     let records: Vec<_> = (0..10_000)
         .map(|number| Ok(Record { url: format!("https://example.com/{number}"), ..Record::decode(fixture)? }))

@@ -13,13 +13,14 @@ mod values;
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use reqwest::{Method, header::HeaderMap};
+use shared::env::Hidden;
 use url::Url;
 
 pub use self::node::Mistake;
 use self::{
     expect::Expect,
     node::{Fields, Mistakes, Node, kind},
-    secrets::{Hidden, Secrets},
+    secrets::Secrets,
 };
 
 /// Redirects that are followed where a monitor does not say.

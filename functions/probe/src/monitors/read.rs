@@ -4,6 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use reqwest::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use serde_json::Value;
+use shared::env::Hidden;
 use shared::{env::print_duration, record::MAX_NAME_BYTES};
 use url::Url;
 
@@ -11,7 +12,7 @@ use super::{
     Defaults, Monitor, Settings,
     expect::{Expect, ExpectBody, ExpectText, Selects, query},
     node::{Fields, Mistakes, Node, kind},
-    secrets::{Hidden, NOT_HERE, Secrets},
+    secrets::{NOT_HERE, Secrets},
     values,
 };
 use crate::config::check_url;

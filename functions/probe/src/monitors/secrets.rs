@@ -5,9 +5,9 @@ use std::{
     borrow::Cow,
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
-    fmt,
 };
 
+use shared::env::Hidden;
 use url::{Url, form_urlencoded};
 
 /// Variables that are the credentials of the function's own role: a target is not to have them.
@@ -19,16 +19,6 @@ pub const NOT_HERE: &str = "a-value-that-is-not-here";
 
 /// What a mask leaves readable: to hide each "1" would hide everything, and a secret is longer.
 const MIN_MASKED_BYTES: usize = 4;
-
-/// A value that `Debug` does not show.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Hidden<T>(pub T);
-
-impl<T> fmt::Debug for Hidden<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("(hidden)")
-    }
-}
 
 /// What references lead to, by what stands between their braces; or why one leads nowhere.
 #[derive(Debug, Clone, Default)]

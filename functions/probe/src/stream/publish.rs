@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use rdkafka::{
     ClientConfig,
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
     producer::{FutureProducer, FutureRecord, Producer as _},
     util::Timeout,
 };
 use shared::Record;
 
-use crate::config::{SslConfig, StreamConfig};
+use super::{connection::Connection, context::StreamContext};
 
 /// How long Kafka may take to acknowledge a record, retries included. Kafka's own default of five minutes would
 /// outlive the invocation.
@@ -20,7 +20,8 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The producer of an execution environment: one for its whole life, since dropping it throws away what is in flight.
 pub struct Publisher {
-    producer: FutureProducer,
+    producer: FutureProducer<StreamContext>,
+    context: StreamContext,
     topic: String,
 }
 
@@ -31,8 +32,13 @@ pub enum PublishError {
     #[error("cannot encode the record: {0}")]
     Encode(#[from] serde_json::Error),
     /// Kafka did not take or not acknowledge it.
-    #[error("{0}")]
-    Kafka(#[from] KafkaError),
+    #[error("{error}{}", .trouble.as_ref().map(|trouble| format!("; {trouble}")).unwrap_or_default())]
+    Kafka {
+        /// What became of the record.
+        error: KafkaError,
+        /// What the client complained of on the way, or which setting the error is about.
+        trouble: Option<String>,
+    },
 }
 
 impl Publisher {
@@ -40,9 +46,16 @@ impl Publisher {
     ///
     /// # Errors
     /// Kafka's client refuses a setting, such as a certificate file that holds none.
-    pub fn new(config: &StreamConfig, servers: &str) -> Result<Self, KafkaError> {
-        let producer = settings(config, servers).create()?;
-        Ok(Self { producer, topic: config.topic.clone() })
+    pub fn new(connection: &Connection, topic: &str) -> Result<Self, KafkaError> {
+        let context = connection.context.clone();
+        let producer = settings(connection).create_with_context(context.clone())?;
+        Ok(Self { producer, context, topic: topic.to_owned() })
+    }
+
+    /// What Kafka's client complained of last, and which setting mends it; none where it does its work.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.context.trouble()
     }
 
     /// Whether the producer met an error after which it sends nothing any more, such as a sequence that the broker has
@@ -61,16 +74,25 @@ impl Publisher {
         let payload = record.encode()?;
         let message = FutureRecord::to(&self.topic).key(&record.url).payload(&payload);
         let delivery = self.producer.send(message, Timeout::After(QUEUE_TIMEOUT)).await;
-        delivery.map(|_| ()).map_err(|(error, _)| error.into())
+        match delivery {
+            Ok(_) => {
+                self.context.works();
+                Ok(())
+            }
+            Err((error, _)) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                let advice = Some(self.context.advice(code, "")).filter(|advice| !advice.is_empty());
+                Err(PublishError::Kafka { trouble: advice.or_else(|| self.trouble()), error })
+            }
+        }
     }
 }
 
 /// The producer's settings, made for an environment that is frozen between invocations and finds its connections
 /// dead when it thaws: fail fast, reconnect at once, and retry without duplicates.
-fn settings(config: &StreamConfig, servers: &str) -> ClientConfig {
-    let mut settings = ClientConfig::new();
+fn settings(connection: &Connection) -> ClientConfig {
+    let mut settings = connection.settings.clone();
     settings
-        .set("bootstrap.servers", servers)
         .set("client.id", "website-monitor-probe")
         // A retry after a lost answer must not write the record twice; this also sets acks=all.
         .set("enable.idempotence", "true")
@@ -86,21 +108,6 @@ fn settings(config: &StreamConfig, servers: &str) -> ClientConfig {
         // Below the 350 s after which network address translators forget an idle connection.
         .set("connections.max.idle.ms", "240000")
         .set("reconnect.backoff.ms", "50")
-        .set("reconnect.backoff.max.ms", "1000")
-        // Connections that die while frozen are normal here.
-        .set("log.connection.close", "false");
-    if let Some(ssl) = &config.ssl {
-        set_ssl(&mut settings, ssl);
-    }
+        .set("reconnect.backoff.max.ms", "1000");
     settings
-}
-
-/// The settings of a Kafka client for TLS.
-pub fn set_ssl(settings: &mut ClientConfig, ssl: &SslConfig) {
-    settings.set("security.protocol", "ssl");
-    // "probe" looks for the system's roots; the bundled OpenSSL would look where there are none.
-    settings.set("ssl.ca.location", ssl.ca_file.as_deref().unwrap_or("probe"));
-    if let (Some(cert), Some(key)) = (&ssl.cert_file, &ssl.key_file) {
-        settings.set("ssl.certificate.location", cert).set("ssl.key.location", key);
-    }
 }

@@ -4,20 +4,49 @@ use std::{error::Error as StdError, time::Duration};
 
 use tokio_postgres::{Error, error::SqlState};
 
-use crate::history::FormatError;
+use super::config::DatabaseConfig;
+use crate::{
+    aws::{presign::PresignError, secret::SecretError},
+    history::FormatError,
+};
 
 /// What went wrong with the database, never with a record.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// No connection could be made.
-    #[error("cannot connect to the database: {}", causes(.0))]
-    Connect(#[source] Error),
+    #[error("cannot connect to the database: {}{}", causes(.error), remedy(.advice))]
+    Connect {
+        /// What the driver says.
+        #[source]
+        error: Error,
+        /// The setting to look at, where the error points to one.
+        advice: &'static str,
+    },
+    /// A secret that the connection needs cannot be used.
+    #[error("cannot connect to the database: {0}")]
+    Secret(#[from] SecretError),
+    /// The password of IAM cannot be made.
+    #[error("cannot connect to the database: WM_DB_AUTH is iam: {0}")]
+    Iam(#[from] PresignError),
     /// The server did not answer the connection attempt in time.
     #[error("cannot connect to the database: no answer within {} s", .0.as_secs())]
     ConnectTimeout(Duration),
     /// TLS cannot be set up on this side.
     #[error("cannot set up TLS for the database: {0}")]
     Tls(String),
+    /// The schema is older than this release, and whoever we are may not change it.
+    #[error(
+        "the schema of the database has version {version} and this release needs {wanted}, but its user may not change \
+         it ({reason}); have the owner of the tables do that once, with cargo migrate or as the user of flush"
+    )]
+    Schema {
+        /// What it has.
+        version: usize,
+        /// What it needs.
+        wanted: usize,
+        /// What Postgres says.
+        reason: String,
+    },
     /// A statement failed.
     #[error("the database failed: {}", causes(.0))]
     Query(#[from] Error),
@@ -30,6 +59,21 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
+    /// The error of a connection that was not made.
+    pub(super) fn connect(error: Error, config: &DatabaseConfig) -> Self {
+        let credentials = [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION];
+        let text = causes(&error);
+        let advice = match error.code() {
+            Some(code) if credentials.contains(code) => config.credentials(),
+            Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
+                "the connection string names a database that is not there"
+            }
+            None if text.contains("certificate") => config.trust(),
+            _ => "",
+        };
+        Self::Connect { error, advice }
+    }
+
     /// Whether the server ended a statement that took longer than it may.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
@@ -47,6 +91,10 @@ impl DatabaseError {
             || error.code().is_some_and(|state| passing(state.code()) || *state == SqlState::READ_ONLY_SQL_TRANSACTION)
             || error.source().is_some_and(<dyn StdError>::is::<std::io::Error>)
     }
+}
+
+fn remedy(advice: &str) -> String {
+    if advice.is_empty() { String::new() } else { format!("; {advice}") }
 }
 
 /// Whether the database refused what was to be stored, and would again: data it cannot hold (SQLSTATE class 22), that

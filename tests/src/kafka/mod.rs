@@ -1,18 +1,20 @@
 //! Apache Kafka: one broker in KRaft mode, its jars from Maven Central, run with plain java.
 
+pub mod secured;
+mod stream;
+
 use std::{fs, path::Path, process::Command, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
-use probe::config::SslConfig;
+use anyhow::{Context as _, Result};
 use rdkafka::{
     ClientConfig,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
-    error::RDKafkaErrorCode,
 };
 
+use self::secured::Listeners;
+pub use self::stream::{Context, Stream, create_topic};
 use crate::{
+    authority::Authority,
     free_port,
     service::{self, Log, Service, StopSignal},
     tools,
@@ -20,8 +22,6 @@ use crate::{
 
 /// How long a start may take on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(180);
-/// How long an administrative request may take.
-const ADMIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// The id of the one-node cluster; written into its data, so it may not change.
 const CLUSTER_ID: &str = "d2Vic2l0ZS1tb25pdG9yLQ";
 /// Small and quick to start; a broker for one machine needs no more.
@@ -36,6 +36,7 @@ const JVM_OPTIONS: [&str; 5] = [
 /// A running broker on a port of 127.0.0.1.
 pub struct Kafka {
     bootstrap_server: String,
+    listeners: Option<Listeners>,
     service: Service,
 }
 
@@ -45,6 +46,25 @@ impl Kafka {
     /// # Errors
     /// Java or the jars are missing, another run uses the data, or the broker does not start; with its log.
     pub fn start(directory: &Path, fresh: bool) -> Result<Self> {
+        Self::start_with(directory, fresh, None)
+    }
+
+    /// The same with [`Listeners`] beside the plain one, whose certificates are of `authority`, and where only some may do
+    /// everything. Always fresh.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn start_secured(directory: &Path, authority: &Authority) -> Result<Self> {
+        Self::start_with(directory, true, Some(authority))
+    }
+
+    /// The ports with TLS, of a broker that has them.
+    #[must_use]
+    pub fn listeners(&self) -> Option<Listeners> {
+        self.listeners
+    }
+
+    fn start_with(directory: &Path, fresh: bool, authority: Option<&Authority>) -> Result<Self> {
         let java = tools::java()?;
         let class_path = format!("{}/*", tools::kafka_jars()?.display());
         let log = Log::lock("Kafka", &directory.with_extension("log"))?;
@@ -54,7 +74,10 @@ impl Kafka {
         fs::create_dir_all(directory)?;
         let (port, controller_port) = (free_port()?, free_port()?);
         let settings = directory.join("server.properties");
-        fs::write(&settings, properties(directory, port, controller_port))?;
+        let listeners = authority.map(|_| Listeners::new()).transpose()?;
+        let secured = authority.map(|authority| Listeners::properties(directory, authority)).transpose()?;
+        let properties = properties(directory, port, controller_port, listeners) + &secured.unwrap_or_default();
+        fs::write(&settings, properties)?;
         let program = |class: &str| {
             let mut command = Command::new(&java);
             command.args(JVM_OPTIONS).args(["-cp", &class_path, class]).current_dir(directory);
@@ -63,6 +86,9 @@ impl Kafka {
         if !directory.join("data/meta.properties").is_file() {
             let mut format = program("kafka.tools.StorageTool");
             format.args(["format", "--cluster-id", CLUSTER_ID, "--config"]).arg(&settings);
+            if listeners.is_some() {
+                format.args(Listeners::format_arguments());
+            }
             service::run(&format, None).context("Kafka's data directory cannot be made")?;
         }
         let mut broker = program("kafka.Kafka");
@@ -76,7 +102,7 @@ impl Kafka {
             metadata.is_ok_and(|metadata| !metadata.brokers().is_empty())
         };
         service.wait_until(START_TIMEOUT, answers)?;
-        Ok(Self { bootstrap_server, service })
+        Ok(Self { bootstrap_server, listeners, service })
     }
 
     /// Whether it still runs.
@@ -90,62 +116,23 @@ impl Kafka {
     /// How clients connect.
     #[must_use]
     pub fn stream(&self) -> Stream {
-        Stream { bootstrap_server: self.bootstrap_server.clone(), ssl: None }
-    }
-}
-
-/// How to connect to Kafka: to our own broker, or to somebody else's.
-#[derive(Debug, Clone)]
-pub struct Stream {
-    /// `host:port`, several with commas.
-    pub bootstrap_server: String,
-    /// For TLS, the files that probe takes too.
-    pub ssl: Option<SslConfig>,
-}
-
-impl Stream {
-    /// The settings of any client.
-    #[must_use]
-    pub fn client_config(&self) -> ClientConfig {
-        let mut settings = ClientConfig::new();
-        settings.set("bootstrap.servers", &self.bootstrap_server);
-        if let Some(ssl) = &self.ssl {
-            probe::publish::set_ssl(&mut settings, ssl);
-        }
-        settings
-    }
-}
-
-/// Makes a topic unless it is there.
-///
-/// # Errors
-/// The broker cannot be reached or refuses.
-pub async fn create_topic(stream: &Stream, topic: &str, partitions: i32) -> Result<()> {
-    let admin: AdminClient<DefaultClientContext> = stream.client_config().create()?;
-    let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT));
-    // −1 replicas: as many as the cluster thinks right.
-    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
-    let results = admin.create_topics([&wanted], &options).await;
-    let results = results.with_context(|| format!("Kafka at {} cannot be reached", stream.bootstrap_server))?;
-    match results.into_iter().next() {
-        Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
-            bail!("the topic {topic} cannot be made: {code}")
-        }
-        _ => Ok(()),
+        Stream::plain(&self.bootstrap_server)
     }
 }
 
 /// The settings of a broker that is its own controller. The voters are named here and not in the data, so that the
 /// next run may use other ports.
-fn properties(directory: &Path, port: u16, controller_port: u16) -> String {
+fn properties(directory: &Path, port: u16, controller_port: u16, listeners: Option<Listeners>) -> String {
     let data = directory.join("data");
+    let addresses = listeners.map(|listeners| listeners.addresses()).unwrap_or_default();
+    let protocols = listeners.map(|listeners| listeners.protocols()).unwrap_or_default();
     format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
          controller.quorum.voters=1@127.0.0.1:{controller_port}\n\
-         listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
-         advertised.listeners=BROKER://127.0.0.1:{port}\n\
-         listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+         listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{addresses}\n\
+         advertised.listeners=BROKER://127.0.0.1:{port}{addresses}\n\
+         listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}\n\
          inter.broker.listener.name=BROKER\n\
          controller.listener.names=CONTROLLER\n\
          log.dirs={}\n\

@@ -1,0 +1,278 @@
+//! What the environment says of the database.
+
+use std::{sync::Arc, time::Duration};
+
+use rustls::RootCertStore;
+use tokio_postgres::{
+    Config,
+    config::{Host, SslMode},
+};
+
+use super::{
+    connect::read_roots,
+    error::{DatabaseError, causes},
+};
+use crate::{aws::secret::Secret, env::Env};
+
+/// How long a connection attempt may take where the connection string does not say.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long sent data may stay unacknowledged before the connection counts as dead.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first keepalive of an idle connection; below the 350 s after which network address translators forget a flow.
+const KEEPALIVES_IDLE: Duration = Duration::from_secs(30);
+
+/// Where the database is, who we are there, and how to trust it.
+#[derive(Clone)]
+pub struct DatabaseConfig {
+    /// `WM_DB_CONNECTION_STRING`, as far as there is one; the secret adds to it.
+    pub(super) postgres: Config,
+    /// `WM_DB_SECRET_ARN`: a connection string, or what one lacks.
+    pub(super) secret: Option<Secret>,
+    /// `WM_DB_AUTH`.
+    pub(super) password: Password,
+    /// `WM_DB_SSL_CA_FILE` or `WM_DB_CA_SECRET_ARN`.
+    pub(super) roots: Roots,
+    /// `WM_DB_USER`.
+    user: Option<String>,
+}
+
+/// Where passwords come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Password {
+    /// From the connection string or the secret.
+    Given,
+    /// From the role of the function, a new one for each connection.
+    Iam,
+}
+
+/// Whose word counts for the server's certificate.
+#[derive(Clone)]
+pub(super) enum Roots {
+    /// Those whom the system trusts, and for hosts of Amazon RDS its own authorities.
+    Known,
+    /// Those of a file.
+    Given(Arc<RootCertStore>),
+    /// Those of a secret.
+    Secret(Secret),
+}
+
+impl DatabaseConfig {
+    /// Reads `WM_DB_CONNECTION_STRING` (a `postgres://` URL or `key=value` pairs), `WM_DB_SECRET_ARN` (a secret whose text
+    /// is such a string, or an object with what the string lacks, as RDS makes it), `WM_DB_USER`, `WM_DB_AUTH` (`password`
+    /// or `iam`), and whom to trust in place of the system: `WM_DB_SSL_CA_FILE` (PEM) or `WM_DB_CA_SECRET_ARN`.
+    ///
+    /// `sslmode` may be `disable`, `prefer` or `require`; whenever TLS is used, the server's certificate and name are
+    /// verified. Where secrets, `iam` or roots say that it matters, `prefer`, the default, is `require`.
+    ///
+    /// Mistakes are noted in `env`; the configuration then returned leads nowhere.
+    #[must_use]
+    pub fn from_env(env: &mut Env<'_>) -> Self {
+        let secret = env.secret("WM_DB_SECRET_ARN");
+        let text = match (&secret, env.optional("WM_DB_CONNECTION_STRING")) {
+            (Some(_), text) => text.unwrap_or_default(),
+            (None, Some(text)) => text,
+            (None, None) => {
+                let expected = "a connection string such as postgres://user:password@host/db, or WM_DB_SECRET_ARN, the ARN \
+                                of a secret with one";
+                env.required("WM_DB_CONNECTION_STRING", expected)
+            }
+        };
+        let mut postgres = text.parse::<Config>().unwrap_or_else(|error| {
+            env.mistake(format!(
+                "WM_DB_CONNECTION_STRING cannot be read: {}; expected postgres://user:password@host:5432/db, with \
+                 sslmode one of disable, prefer, require, and a private CA in WM_DB_SSL_CA_FILE or WM_DB_CA_SECRET_ARN",
+                causes(&error)
+            ));
+            Config::new()
+        });
+        if !has_host(&postgres) && !text.is_empty() && secret.is_none() {
+            env.mistake("WM_DB_CONNECTION_STRING names no host".to_owned());
+        }
+        let user = env.optional("WM_DB_USER");
+        if user.is_some() && postgres.get_user().is_some() {
+            env.mistake("WM_DB_USER is set, and WM_DB_CONNECTION_STRING names a user too: leave one out".to_owned());
+        }
+        let password = read_auth(env, &postgres, &secret);
+        let roots = read_trust(env);
+        let matters = secret.is_some() || password == Password::Iam || !matches!(roots, Roots::Known);
+        if matters && postgres.get_ssl_mode() == SslMode::Prefer {
+            postgres.ssl_mode(SslMode::Require);
+        }
+        if password == Password::Iam && postgres.get_ssl_mode() == SslMode::Disable {
+            env.mistake("WM_DB_AUTH is iam, which takes TLS: leave sslmode=disable out".to_owned());
+        }
+        let mut config = Self { postgres, secret, password, roots, user };
+        config.settle();
+        config
+    }
+
+    /// What goes for every connection, whatever its string says.
+    fn settle(&mut self) {
+        let postgres = &mut self.postgres;
+        if postgres.get_connect_timeout().is_none() {
+            postgres.connect_timeout(CONNECT_TIMEOUT);
+        }
+        postgres.tcp_user_timeout(TCP_USER_TIMEOUT).keepalives_idle(KEEPALIVES_IDLE);
+        if postgres.get_application_name().is_none() {
+            postgres.application_name("website-monitor");
+        }
+        if let Some(user) = &self.user {
+            postgres.user(user);
+        }
+    }
+
+    /// The configuration with what its secret says, as it is now.
+    pub(super) async fn with_secret(&self) -> Result<Self, DatabaseError> {
+        let Some(secret) = &self.secret else { return Ok(self.clone()) };
+        let text = secret.read().await?;
+        let mut config = self.clone();
+        if text.trim_start().starts_with('{') {
+            let mut fields = secret.fields(&text)?;
+            let postgres = &mut config.postgres;
+            if !has_host(postgres) {
+                postgres.host(&fields.take("host")?);
+                if let Some(port) = fields.optional("port") {
+                    let bad = |_| secret.error(format!("has a port that is none: {port:?}"));
+                    postgres.port(port.parse().map_err(bad)?);
+                }
+            }
+            if postgres.get_dbname().is_none()
+                && let Some(database) = fields.optional("dbname")
+            {
+                postgres.dbname(&database);
+            }
+            if postgres.get_user().is_none() {
+                postgres.user(&fields.take("username")?);
+            }
+            if config.password == Password::Given {
+                postgres.password(fields.take("password")?);
+            }
+        } else if has_host(&self.postgres) {
+            let reason = "is a connection string, and WM_DB_CONNECTION_STRING is one too: leave one out";
+            return Err(secret.error(reason.to_owned()).into());
+        } else {
+            let bad = |error| secret.error(format!("is no connection string: {}", causes(&error)));
+            config.postgres = text.trim().parse().map_err(bad)?;
+            if config.postgres.get_ssl_mode() == SslMode::Prefer {
+                config.postgres.ssl_mode(SslMode::Require);
+            }
+            config.settle();
+        }
+        if !has_host(&config.postgres) {
+            return Err(secret.error("names no host".to_owned()).into());
+        }
+        Ok(config)
+    }
+
+    /// Where a mistake in who we are is mended.
+    pub(super) fn credentials(&self) -> &'static str {
+        match (self.password, &self.secret) {
+            (Password::Iam, _) => {
+                "WM_DB_AUTH is iam: the user needs the role rds_iam, and the function the right rds-db:connect for it"
+            }
+            (Password::Given, Some(_)) => "check the user and the password in the secret of WM_DB_SECRET_ARN",
+            (Password::Given, None) => "check the user and the password in WM_DB_CONNECTION_STRING",
+        }
+    }
+
+    /// Where a mistake in whom to trust is mended.
+    pub(super) fn trust(&self) -> &'static str {
+        match self.roots {
+            Roots::Known => "a private CA goes into WM_DB_SSL_CA_FILE or WM_DB_CA_SECRET_ARN",
+            Roots::Given(_) => "check WM_DB_SSL_CA_FILE",
+            Roots::Secret(_) => "check the secret of WM_DB_CA_SECRET_ARN",
+        }
+    }
+}
+
+fn has_host(postgres: &Config) -> bool {
+    !postgres.get_hosts().is_empty() || !postgres.get_hostaddrs().is_empty()
+}
+
+/// The first host that has a name, for certificates and signatures.
+pub(super) fn host_name(postgres: &Config) -> Option<&str> {
+    postgres.get_hosts().iter().find_map(|host| match host {
+        Host::Tcp(name) => Some(name.as_str()),
+        #[cfg(unix)]
+        Host::Unix(_) => None,
+    })
+}
+
+fn read_auth(env: &mut Env<'_>, postgres: &Config, secret: &Option<Secret>) -> Password {
+    match env.optional("WM_DB_AUTH").as_deref() {
+        None | Some("password") => Password::Given,
+        Some("iam") => {
+            if postgres.get_password().is_some() {
+                env.mistake("WM_DB_AUTH is iam, and WM_DB_CONNECTION_STRING has a password: leave one out".to_owned());
+            }
+            if host_name(postgres).is_none() && secret.is_none() {
+                env.mistake("WM_DB_AUTH is iam, and WM_DB_CONNECTION_STRING names no host to sign for".to_owned());
+            }
+            Password::Iam
+        }
+        Some(other) => {
+            env.mistake(format!("WM_DB_AUTH is {other:?}: expected password or iam"));
+            Password::Given
+        }
+    }
+}
+
+fn read_trust(env: &mut Env<'_>) -> Roots {
+    let file = env.optional("WM_DB_SSL_CA_FILE");
+    match (file, env.secret("WM_DB_CA_SECRET_ARN")) {
+        (Some(_), Some(_)) => {
+            env.mistake("WM_DB_SSL_CA_FILE and WM_DB_CA_SECRET_ARN are both set: leave one out".to_owned());
+            Roots::Known
+        }
+        (Some(file), None) => {
+            match std::fs::read(&file).map_err(|error| error.to_string()).and_then(|pem| read_roots(&pem)) {
+                Ok(roots) => Roots::Given(Arc::new(roots)),
+                Err(error) => {
+                    env.mistake(format!("WM_DB_SSL_CA_FILE is {file:?}: {error}; expected a file of PEM certificates"));
+                    Roots::Known
+                }
+            }
+        }
+        (None, Some(secret)) => Roots::Secret(secret),
+        (None, None) => Roots::Known,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(connection_string: &str, ca_file: &str) -> String {
+        let lookup = |name: &str| match name {
+            "WM_DB_CONNECTION_STRING" => Some(connection_string.to_owned()),
+            "WM_DB_SSL_CA_FILE" => Some(ca_file.to_owned()),
+            _ => None,
+        };
+        let mut env = Env::new(&lookup);
+        let _ = DatabaseConfig::from_env(&mut env);
+        env.finish(()).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn each_mistake_names_its_variable_and_no_password() {
+        let cases = [
+            ("", "", "WM_DB_CONNECTION_STRING is not set"),
+            ("postgres://u:hunter2@host:port/db", "", "WM_DB_CONNECTION_STRING cannot be read"),
+            ("postgres://u:hunter2@host/db?sslmode=verify-full", "", "sslmode one of disable, prefer, require"),
+            ("postgres://u:hunter2@host/db?color=red", "", "unknown option `color`"),
+            ("user=u password=hunter2", "", "WM_DB_CONNECTION_STRING names no host"),
+            ("postgres://u:hunter2@host/db", "/nonexistent.pem", "WM_DB_SSL_CA_FILE is \"/nonexistent.pem\""),
+        ];
+        for (connection_string, ca_file, expected) in cases {
+            let mistakes = mistakes(connection_string, ca_file);
+            assert!(mistakes.contains(expected), "{mistakes}");
+            assert!(!mistakes.contains("hunter2"), "{mistakes}");
+        }
+    }
+
+    #[test]
+    fn a_usual_connection_string_is_read() {
+        assert_eq!(mistakes("postgres://avnadmin:hunter2@pg.example.com:12345/defaultdb?sslmode=require", ""), "");
+        assert_eq!(mistakes("host=127.0.0.1 user=postgres", ""), "");
+    }
+}
