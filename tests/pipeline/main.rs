@@ -32,4 +32,5 @@ mod securing;
 mod serving;
 mod support;
 mod trusting;
+mod variables;
 mod whole;

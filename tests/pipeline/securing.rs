@@ -32,7 +32,7 @@ use tokio::{
 
 use crate::{
     aws::Aws,
-    support::{Place, directory, lookup},
+    support::{Place, directory, example, lookup},
 };
 
 type Variables = Vec<(&'static str, String)>;
@@ -219,6 +219,27 @@ async fn authorization_server() -> String {
     format!("http://{address}/token")
 }
 
+#[tokio::test]
+async fn the_local_stack_takes_a_kafka_with_tls_and_a_password() {
+    let secured = secured().await;
+    let place = Place::new("securing_local").await;
+    let website = Website::start(0).await.unwrap();
+    let mut variables = secured.user(secured.listeners.scram, "SCRAM-SHA-512", USER, PASSWORD);
+    variables.extend([
+        ("WM_STREAM_TOPIC", "securing_local".to_owned()),
+        ("WM_DB_CONNECTION_STRING", place.connection_string.clone()),
+    ]);
+    let mut local = example("local");
+    local.args(["--probes", "2", "--interval", "1s", &website.url("/fast"), "--directory"]);
+    local.arg(directory("securing_local")).envs(variables);
+
+    let output = tokio::task::spawn_blocking(move || local.output()).await.unwrap().unwrap();
+
+    let answer: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(answer["stats"][0]["probes"], 2);
+}
+
 /// The error of an invocation that probes one page, with these variables.
 async fn refused(variables: Variables, topic: &str) -> String {
     let website = Website::start(0).await.unwrap();
@@ -341,6 +362,32 @@ async fn a_topic_that_is_missing_is_made_where_it_is_said_how() {
     let consumer: BaseConsumer = secured.kafka.stream().client_config().create().unwrap();
     let metadata = consumer.fetch_metadata(Some("securing_made"), BUDGET).unwrap();
     assert_eq!(metadata.topics()[0].partitions().len(), 3);
+}
+
+#[tokio::test]
+async fn a_password_that_was_rotated_is_found_in_its_secret() {
+    let secured = secured().await;
+    let place = Place::new("securing_rotated").await;
+    create_topic(&secured.kafka.stream(), &place.name, 1).await.unwrap();
+    let website = Website::start(0).await.unwrap();
+    let aws = Aws::start().await;
+    let keep = |password: &str| aws.keep("rotated", &json!({"username": USER, "password": password}).to_string());
+    let variables = [
+        &secured.tls(secured.listeners.scram)[..],
+        &aws.variables(),
+        &[("WM_STREAM_SASL_MECHANISM", "SCRAM-SHA-512".to_owned()), ("WM_STREAM_SECRET_ARN", keep("wrong-horse"))],
+    ]
+    .concat();
+    let functions = place.functions(&variables).await;
+    let probe = async || functions.client().invoke("probe", &json!({"url": website.url("/fast")})).await;
+
+    let error = probe().await.unwrap_err().to_string();
+    assert!(error.contains("check the secret of WM_STREAM_SECRET_ARN"), "{error}");
+    let arn = keep(PASSWORD);
+    for _ in 0..2 {
+        assert_eq!(probe().await.unwrap()["published"], 1);
+    }
+    assert_eq!(aws.asked(&arn), 2);
 }
 
 #[tokio::test]

@@ -33,7 +33,22 @@ pub fn workspace() -> PathBuf {
 /// # Errors
 /// The system has none left.
 pub fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    free_ports().map(|[port]| port)
+}
+
+/// Several of them, which are different.
+///
+/// # Errors
+/// The system has not so many left.
+pub fn free_ports<const COUNT: usize>() -> std::io::Result<[u16; COUNT]> {
+    let mut ports = [0; COUNT];
+    let mut held = Vec::with_capacity(COUNT);
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
 }
 
 /// The loopback address that `cargo lambda invoke` calls when it is not told another, `::1`, or 127.0.0.1 on a machine

@@ -15,7 +15,7 @@ use self::secured::Listeners;
 pub use self::stream::{Context, Stream, create_topic};
 use crate::{
     authority::Authority,
-    free_port,
+    free_ports,
     service::{self, Log, Service, StopSignal},
     tools,
 };
@@ -72,9 +72,9 @@ impl Kafka {
             fs::remove_dir_all(directory).with_context(|| format!("cannot remove {}", directory.display()))?;
         }
         fs::create_dir_all(directory)?;
-        let (port, controller_port) = (free_port()?, free_port()?);
+        let [port, controller_port, secured @ ..] = free_ports::<8>()?;
         let settings = directory.join("server.properties");
-        let listeners = authority.map(|_| Listeners::new()).transpose()?;
+        let listeners = authority.map(|_| Listeners::new(secured));
         let secured = authority.map(|authority| Listeners::properties(directory, authority)).transpose()?;
         let properties = properties(directory, port, controller_port, listeners) + &secured.unwrap_or_default();
         fs::write(&settings, properties)?;

@@ -6,7 +6,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::Result;
 
-use crate::{authority::Authority, free_port};
+use crate::authority::Authority;
 
 /// The name of whoever may do everything.
 pub const USER: &str = "monitor";
@@ -33,16 +33,8 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Ports that are free.
-    pub(super) fn new() -> Result<Self> {
-        Ok(Self {
-            mtls: free_port()?,
-            scram: free_port()?,
-            plain: free_port()?,
-            oauth: free_port()?,
-            other_name: free_port()?,
-            expired: free_port()?,
-        })
+    pub(super) fn new([mtls, scram, plain, oauth, other_name, expired]: [u16; 6]) -> Self {
+        Self { mtls, scram, plain, oauth, other_name, expired }
     }
 
     fn each(&self) -> [(&'static str, u16, &'static str); 6] {

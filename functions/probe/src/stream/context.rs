@@ -19,6 +19,8 @@ use super::{
     token::TokenSource,
 };
 
+/// What OpenSSL calls it where the broker's certificate is not taken.
+const VERIFY_FAILED: &str = "certificate verify failed";
 /// What TLS calls it where a client's certificate is missing, or is not taken (RFC 8446, 6.2).
 const ALERTS: [&str; 5] = [
     "alert certificate required",
@@ -33,7 +35,15 @@ const ALERTS: [&str; 5] = [
 pub struct StreamContext {
     config: StreamConfig,
     token: Option<TokenSource>,
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: Arc<Mutex<Option<Trouble>>>,
+}
+
+/// What the client complained of.
+struct Trouble {
+    /// Its words, and which setting mends it.
+    text: String,
+    /// Whether it is about who we are or whom we trust: what was read of that may be out of date.
+    is_refusal: bool,
 }
 
 impl StreamContext {
@@ -44,7 +54,12 @@ impl StreamContext {
     /// What the client complained of last, and which setting mends it.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|trouble| trouble.text.clone())
+    }
+
+    /// Whether one side did not take the other for whom it says it is, and nothing was sent since.
+    pub(super) fn is_refused(&self) -> bool {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|trouble| trouble.is_refusal)
     }
 
     /// Forgets what the client complained of, since it does its work.
@@ -52,8 +67,8 @@ impl StreamContext {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn remember(&self, trouble: String) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
+    fn remember(&self, text: String, is_refusal: bool) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(Trouble { text, is_refusal });
     }
 
     /// The setting that an error is about, with what to do.
@@ -63,7 +78,7 @@ impl StreamContext {
         if ALERTS.iter().any(|alert| reason.contains(alert)) {
             return self.credentials().to_owned();
         }
-        if reason.contains("certificate verify failed") {
+        if reason.contains(VERIFY_FAILED) {
             return self.advice_on_trust();
         }
         match code {
@@ -132,13 +147,20 @@ impl StreamContext {
     }
 }
 
+fn is_refusal(code: RDKafkaErrorCode, reason: &str) -> bool {
+    matches!(code, RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed)
+        || reason.contains(VERIFY_FAILED)
+        || ALERTS.iter().any(|alert| reason.contains(alert))
+}
+
 impl ClientContext for StreamContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Connections die while the function is frozen: that is worth a word only where nothing works in the end.
         if facility == "FAIL" {
-            self.remember(format!("{message}; {}", self.advice(RDKafkaErrorCode::BrokerTransportFailure, message)));
+            let code = RDKafkaErrorCode::BrokerTransportFailure;
+            self.remember(format!("{message}; {}", self.advice(code, message)), is_refusal(code, message));
         }
         match level {
             RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => tracing::debug!("Kafka: {facility} {message}"),
@@ -156,7 +178,7 @@ impl ClientContext for StreamContext {
         let advice = self.advice(code, reason);
         let trouble = if advice.is_empty() { reason.to_owned() } else { format!("{reason}; {advice}") };
         tracing::warn!("Kafka: {trouble}");
-        self.remember(trouble);
+        self.remember(trouble, is_refusal(code, reason));
     }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
@@ -165,7 +187,7 @@ impl ClientContext for StreamContext {
         source.token().inspect_err(|error| {
             let trouble = format!("no token for WM_STREAM_SASL_MECHANISM: {error}");
             tracing::warn!("Kafka: {trouble}");
-            self.remember(trouble);
+            self.remember(trouble, true);
         })
     }
 }

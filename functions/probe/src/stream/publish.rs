@@ -58,11 +58,11 @@ impl Publisher {
         self.context.trouble()
     }
 
-    /// Whether the producer met an error after which it sends nothing any more, such as a sequence that the broker has
-    /// forgotten; a new one does.
+    /// Whether the producer sends nothing any more, and a new one may: it met a fatal error, such as a sequence that the
+    /// broker has forgotten, or what it says of us is not taken, and a secret may have been rotated.
     #[must_use]
     pub fn is_broken(&self) -> bool {
-        self.producer.client().fatal_error().is_some()
+        self.producer.client().fatal_error().is_some() || self.context.is_refused()
     }
 
     /// Publishes a record under its URL and returns when every in-sync replica has it.

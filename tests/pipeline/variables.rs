@@ -1,0 +1,83 @@
+//! The variables: what the functions read is what the template gives them and the README tells of.
+
+use std::{cell::RefCell, collections::BTreeSet, fs};
+
+use flush::FlushConfig;
+use local_stack::workspace;
+use probe::ProbeConfig;
+use stats::StatsConfig;
+
+/// What is read and is not in the template, because there are no files of one's own in a function, because secrets go by
+/// their ARN there, or because what is reckoned from the rest of it or is the default suits.
+const NOT_IN_THE_TEMPLATE: [&str; 19] = [
+    "WM_DB_SSL_CA_FILE",
+    "WM_MONITORS_FILE",
+    "WM_PROBE_CA_FILE",
+    "WM_STREAM_SSL_CA_FILE",
+    "WM_STREAM_SSL_CERT_FILE",
+    "WM_STREAM_SSL_KEY_FILE",
+    "WM_STATS_TOKENS",
+    "WM_STREAM_SASL_PASSWORD",
+    "WM_STREAM_SASL_SCOPE",
+    "WM_STREAM_SASL_TOKEN_ENDPOINT",
+    "WM_STREAM_SASL_USERNAME",
+    "WM_LOCATION",
+    "WM_PROBE_CONCURRENCY",
+    "WM_PROBE_CONNECT_TIMEOUT_MS",
+    "WM_PROBE_SPREAD",
+    "WM_PROBE_TIMEOUT_MS",
+    "WM_STATS_PREFIX",
+    // Of cargo local alone.
+    "WM_STREAM_CONSUMER_GROUP_ID",
+    "WM_STATS_URL",
+];
+
+/// The names that `read` looks up.
+fn names(read: impl Fn(&dyn Fn(&str) -> Option<String>)) -> BTreeSet<String> {
+    let names = RefCell::new(BTreeSet::new());
+    read(&|name| {
+        names.borrow_mut().insert(name.to_owned());
+        None
+    });
+    names.into_inner().into_iter().filter(|name| name.starts_with("WM_")).collect()
+}
+
+/// The names of a text that begin with `WM_`.
+fn mentioned(text: &str) -> BTreeSet<String> {
+    let words = text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    words.filter(|word| word.starts_with("WM_") && !word.ends_with('_')).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_functions_read_is_what_the_template_gives_and_the_readme_tells() {
+    let functions = [
+        ("ProbeFunction", names(|lookup| drop(ProbeConfig::from_env(lookup)))),
+        ("FlushFunction", names(|lookup| drop(FlushConfig::from_env(lookup)))),
+        ("StatsFunction", names(|lookup| drop(StatsConfig::from_env(lookup)))),
+    ];
+    let template = fs::read_to_string(workspace().join("template.yaml")).unwrap();
+    let readme = mentioned(&fs::read_to_string(workspace().join("README.md")).unwrap());
+    let exempt: BTreeSet<_> = NOT_IN_THE_TEMPLATE.map(str::to_owned).into();
+
+    for (resource, read) in &functions {
+        let (_, rest) = template.split_once(&format!("\n  {resource}:\n")).unwrap();
+        let (_, variables) = rest.split_once("\n        Variables:\n").unwrap();
+        let given: BTreeSet<_> = variables
+            .lines()
+            .take_while(|line| line.starts_with("          "))
+            .filter_map(|line| line.trim().split_once(':'))
+            .filter(|(name, _)| name.starts_with("WM_"))
+            .map(|(name, _)| name.to_owned())
+            .collect();
+
+        let unread: Vec<_> = given.difference(read).collect();
+        assert!(unread.is_empty(), "{resource} has in the template, and does not read: {unread:?}");
+        let missing: Vec<_> = read.difference(&given).filter(|name| !exempt.contains(*name)).collect();
+        assert!(missing.is_empty(), "{resource} reads, and has not in the template: {missing:?}");
+        let untold: Vec<_> = read.difference(&readme).collect();
+        assert!(untold.is_empty(), "{resource} reads, and the README does not tell of: {untold:?}");
+    }
+    let all: BTreeSet<_> = functions.iter().flat_map(|(_, read)| read).chain(&exempt).cloned().collect();
+    let unknown: Vec<_> = readme.difference(&all).filter(|name| !name.starts_with("WM_INVOKE_")).collect();
+    assert!(unknown.is_empty(), "the README tells of, and nobody reads: {unknown:?}");
+}
