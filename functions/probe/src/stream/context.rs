@@ -89,7 +89,12 @@ impl StreamContext {
                 "the brokers do not take WM_STREAM_SASL_MECHANISM on this port".to_owned()
             }
             RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition => {
-                format!("WM_STREAM_TOPIC is {topic:?}: make that topic, or name another")
+                match self.config.partitions {
+                    None => format!("WM_STREAM_TOPIC is {topic:?}: make that topic, or name another"),
+                    Some(_) => format!(
+                        "WM_STREAM_TOPIC is {topic:?}, and we have no right to make it (WM_STREAM_TOPIC_PARTITIONS): allow Create"
+                    ),
+                }
             }
             RDKafkaErrorCode::TopicAuthorizationFailed => {
                 format!(
