@@ -22,7 +22,11 @@ use probe::{
     run,
     stream::{Connection, StreamConfig},
 };
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer as _},
+};
 use serde_json::{Value, json};
 use shared::{env::Env, timestamp};
 use tokio::{
@@ -32,7 +36,7 @@ use tokio::{
 
 use crate::{
     aws::Aws,
-    support::{Place, directory, example, lookup},
+    support::{Place, directory, example, lookup, until},
 };
 
 type Variables = Vec<(&'static str, String)>;
@@ -359,9 +363,27 @@ async fn a_topic_that_is_missing_is_made_where_it_is_said_how() {
         assert_eq!(run(&probe, Tick::of_urls(&[website.url("/fast")]), BUDGET).await.unwrap().published, 1);
     }
 
-    let consumer: BaseConsumer = secured.kafka.stream().client_config().create().unwrap();
-    let metadata = consumer.fetch_metadata(Some("securing_made"), BUDGET).unwrap();
-    assert_eq!(metadata.topics()[0].partitions().len(), 3);
+    let client_config = secured.kafka.stream().client_config();
+    let consumer: BaseConsumer = client_config.create().unwrap();
+    let partitions = || {
+        let metadata = consumer.fetch_metadata(Some("securing_made"), BUDGET).unwrap();
+        metadata.topics()[0].partitions().len()
+    };
+    assert_eq!(partitions(), 3);
+
+    // One that was deleted is made anew, once the client knows that it is gone.
+    let probe = Probe::new(ProbeConfig::from_env(&lookup(variables)).unwrap()).unwrap();
+    let tick = || Tick::of_urls(&[website.url("/fast")]);
+    assert_eq!(run(&probe, tick(), BUDGET).await.unwrap().published, 1);
+    let admin: AdminClient<DefaultClientContext> = client_config.create().unwrap();
+    admin.delete_topics(&["securing_made"], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    until("the topic is gone", async || partitions() == 0).await;
+    assert!(run(&probe, tick(), BUDGET).await.is_err());
+    let mut later = Vec::new();
+    while later.len() < 3 && later.last() != Some(&1) {
+        later.push(run(&probe, tick(), BUDGET).await.map_or(0, |summary| summary.published));
+    }
+    assert_eq!(later.last(), Some(&1), "{later:?}");
 }
 
 #[tokio::test]

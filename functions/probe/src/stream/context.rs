@@ -42,7 +42,7 @@ pub struct StreamContext {
 struct Trouble {
     /// Its words, and which setting mends it.
     text: String,
-    /// Whether it is about who we are or whom we trust: what was read of that may be out of date.
+    /// Whether it is about who we are or whom we trust, or about the topic that we make: to begin anew may help.
     is_refusal: bool,
 }
 
@@ -57,7 +57,7 @@ impl StreamContext {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|trouble| trouble.text.clone())
     }
 
-    /// Whether one side did not take the other for whom it says it is, and nothing was sent since.
+    /// Whether to begin anew may help, and nothing was sent since it would.
     pub(super) fn is_refused(&self) -> bool {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|trouble| trouble.is_refusal)
     }
@@ -65,6 +65,18 @@ impl StreamContext {
     /// Forgets what the client complained of, since it does its work.
     pub(super) fn works(&self) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Which setting an error is about that a record ended with, or else what the client complained of on the way.
+    pub(super) fn fails(&self, code: RDKafkaErrorCode) -> Option<String> {
+        let advice = self.advice(code, "");
+        if advice.is_empty() {
+            return self.trouble();
+        }
+        if is_about_topic(code) && self.config.partitions.is_some() {
+            self.remember(advice.clone(), true);
+        }
+        Some(advice)
     }
 
     fn remember(&self, text: String, is_refusal: bool) {
@@ -88,14 +100,13 @@ impl StreamContext {
             RDKafkaErrorCode::UnsupportedSASLMechanism => {
                 "the brokers do not take WM_STREAM_SASL_MECHANISM on this port".to_owned()
             }
-            RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition => {
-                match self.config.partitions {
-                    None => format!("WM_STREAM_TOPIC is {topic:?}: make that topic, or name another"),
-                    Some(_) => format!(
-                        "WM_STREAM_TOPIC is {topic:?}, and we have no right to make it (WM_STREAM_TOPIC_PARTITIONS): allow Create"
-                    ),
-                }
+            code if is_about_topic(code) && self.config.partitions.is_none() => {
+                format!("WM_STREAM_TOPIC is {topic:?}: make that topic, or name another")
             }
+            code if is_about_topic(code) => format!(
+                "WM_STREAM_TOPIC is {topic:?}, which is made at the next invocation (WM_STREAM_TOPIC_PARTITIONS) if we may: \
+                 allow Create"
+            ),
             RDKafkaErrorCode::TopicAuthorizationFailed => {
                 format!(
                     "whom WM_STREAM_… says we are may not write to WM_STREAM_TOPIC {topic:?}: allow Describe and Write"
@@ -150,6 +161,14 @@ impl StreamContext {
             }
         }
     }
+}
+
+/// A topic that is not there, or whose partitions were and are not any more.
+fn is_about_topic(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownPartition
+    )
 }
 
 fn is_refusal(code: RDKafkaErrorCode, reason: &str) -> bool {

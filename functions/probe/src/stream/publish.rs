@@ -59,7 +59,8 @@ impl Publisher {
     }
 
     /// Whether the producer sends nothing any more, and a new one may: it met a fatal error, such as a sequence that the
-    /// broker has forgotten, or what it says of us is not taken, and a secret may have been rotated.
+    /// broker has forgotten; or what it says of us is not taken, and a secret may have been rotated; or there is no topic, and
+    /// it can be made.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.producer.client().fatal_error().is_some() || self.context.is_refused()
@@ -81,8 +82,7 @@ impl Publisher {
             }
             Err((error, _)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                let advice = Some(self.context.advice(code, "")).filter(|advice| !advice.is_empty());
-                Err(PublishError::Kafka { trouble: advice.or_else(|| self.trouble()), error })
+                Err(PublishError::Kafka { trouble: self.context.fails(code), error })
             }
         }
     }
