@@ -3,7 +3,8 @@
 
 do $$
 begin
-    -- Names are looked up in this schema alone: whoever calls may have put up others of the same name.
+    -- Of tables, names are looked up in this schema alone, and of functions in pg_catalog, by their whole names: whoever
+    -- calls may have put up others of the same name.
     execute format('set local search_path to %I, pg_temp', current_schema());
 end
 $$;
@@ -11,50 +12,61 @@ $$;
 -- Makes the partition of a day (UTC), and moves into it what had been put up in probes_other before. Gives up, with
 -- lock_not_available, if others are in the way.
 create function website_monitor_make_partition(day date) returns void
-language plpgsql security definer set search_path from current set lock_timeout to '2s'
+language plpgsql security definer
+set search_path from current set lock_timeout to '2s' set datestyle to 'ISO' set timezone to 'UTC'
 as $$
 declare
-    name constant text := 'probes_' || to_char(day, 'YYYYMMDD');
+    name constant text := 'probes_' || pg_catalog.to_char(day::timestamp, 'YYYYMMDD');
     day_start constant timestamptz := day::timestamp at time zone 'UTC';
     day_end constant timestamptz := (day + 1)::timestamp at time zone 'UTC';
 begin
     -- Whoever makes or drops partitions holds this.
-    perform pg_advisory_xact_lock(8603390910991197441);
-    if to_regclass(name) is not null then
+    perform pg_catalog.pg_advisory_xact_lock(8603390910991197441);
+    if pg_catalog.to_regclass(name) is not null then
         return;
     end if;
-    execute format('create table %I (like probes including all)', name);
+    execute pg_catalog.format('create table %I (like probes including all)', name);
     lock table probes_other in access exclusive mode;
-    execute format(
+    execute pg_catalog.format(
         'with moved as (delete from probes_other where probed_at >= %L and probed_at < %L returning *) '
         'insert into %I select * from moved',
         day_start, day_end, name
     );
-    execute format('alter table probes attach partition %I for values from (%L) to (%L)', name, day_start, day_end);
+    execute pg_catalog.format('alter table probes attach partition %I for values from (%L) to (%L)', name, day_start, day_end);
 end
 $$;
 
 -- Drops the partition of a day (UTC) unless some of its hours are to be sealed, and says whether it did. Gives up, with
 -- lock_not_available, if others are in the way.
 create function website_monitor_drop_partition(day date) returns boolean
-language plpgsql security definer set search_path from current set lock_timeout to '500ms'
+language plpgsql security definer
+set search_path from current set lock_timeout to '500ms' set datestyle to 'ISO' set timezone to 'UTC'
 as $$
 declare
-    name constant text := 'probes_' || to_char(day, 'YYYYMMDD');
+    name constant text := 'probes_' || pg_catalog.to_char(day::timestamp, 'YYYYMMDD');
     day_start constant timestamptz := day::timestamp at time zone 'UTC';
     day_end constant timestamptz := (day + 1)::timestamp at time zone 'UTC';
 begin
-    perform pg_advisory_xact_lock(8603390910991197441);
+    perform pg_catalog.pg_advisory_xact_lock(8603390910991197441);
     -- Without writers: whoever wrote has announced its hours, and that is committed.
     lock table only probes in access exclusive mode;
     if exists (select from unsealed where span = 0 and starts_at >= day_start and starts_at < day_end) then
         return false;
     end if;
-    execute format('drop table if exists %I', name);
+    execute pg_catalog.format('drop table if exists %I', name);
     return true;
 end
 $$;
 
+do $$
+declare
+    owner constant text := (select pg_get_userbyid(relowner) from pg_class where oid = 'probes'::regclass);
+begin
+    -- Whose rights they have, whoever migrates. The superuser's would be too many.
+    execute format('alter function website_monitor_make_partition(date) owner to %I', owner);
+    execute format('alter function website_monitor_drop_partition(date) owner to %I', owner);
+end
+$$;
 revoke execute on function website_monitor_make_partition(date), website_monitor_drop_partition(date) from public;
 
 do $$

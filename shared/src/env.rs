@@ -177,7 +177,8 @@ impl<'lookup> Env<'lookup> {
     pub fn secret(&mut self, name: &'static str) -> Option<crate::aws::secret::Secret> {
         let arn = self.optional(name)?;
         if !arn.starts_with("arn:") || !arn.contains(":secretsmanager:") {
-            self.mistake(format!("{name} is {arn:?}: expected arn:aws:secretsmanager:…:secret:…"));
+            // Without its value, which may be the secret itself.
+            self.mistake(format!("{name} is no ARN of a secret: expected arn:aws:secretsmanager:…:secret:…"));
         }
         Some(crate::aws::secret::Secret { variable: name, arn })
     }

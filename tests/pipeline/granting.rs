@@ -113,3 +113,53 @@ async fn whoever_may_not_change_an_old_schema_says_who_has_to() {
     let migrated = migrate(&place.connection_string);
     assert_eq!(String::from_utf8_lossy(&migrated.stdout), "the schema has version 6\n");
 }
+
+#[tokio::test]
+async fn partitions_are_made_with_the_rights_of_the_owner_and_by_functions_of_postgres_alone() {
+    let place = Place::new("granting_owner").await;
+    let client = place.client().await;
+    let owner = user(&place, "granting_owner", "").await;
+    client
+        .batch_execute("alter database granting_owner owner to granting_owner; alter role granting_owner createrole")
+        .await
+        .unwrap();
+    let migrate = async |connection_string: &str| {
+        let (mut client, connection) = tokio_postgres::connect(connection_string, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        migrations::run(&mut client).await.unwrap();
+    };
+    migrate(&owner).await;
+    // The last migration once more, by a superuser this time, in a database whose time and dates are not as usual.
+    client
+        .batch_execute(
+            "delete from website_monitor_migrations where version = 6;
+             drop function website_monitor_make_partition(date), website_monitor_drop_partition(date);
+             alter database granting_owner set datestyle to 'SQL, DMY';
+             alter database granting_owner set timezone to 'Asia/Kolkata'",
+        )
+        .await
+        .unwrap();
+    migrate(&place.connection_string).await;
+    let owners = "select count(*) from pg_proc join pg_roles on pg_roles.oid = proowner \
+                  where proname like 'website_monitor_%' and rolname = 'granting_owner'";
+    assert_eq!(place.count(owners).await, 2);
+
+    // What somebody else put up is not called, though it fits better than what Postgres has.
+    for overload in ["to_char(date, text)", "format(text, text)", "format(text, timestamptz, timestamptz, text)"] {
+        let make = format!(
+            "create function public.{overload} returns text language plpgsql as $$ begin raise 'trapped'; end $$"
+        );
+        client.batch_execute(&make).await.unwrap();
+    }
+    let writer = user(&place, "granting_other", "website_monitor_writer").await;
+    run(&flush(&writer, "8d"), batch(0, &[record_at(URL, timestamp::now().into())])).await.unwrap();
+
+    let today = timestamp::now().strftime("%Y%m%d").to_string();
+    let bounds = format!(
+        "select count(*) from pg_class where relname = 'probes_{today}' \
+         and pg_get_expr(relpartbound, oid) ilike '%to%' and pg_get_userbyid(relowner) = 'granting_owner'"
+    );
+    assert_eq!(place.count(&bounds).await, 1);
+    let rows = format!("select count(*) from probes_{today}");
+    assert_eq!(place.count(&rows).await, 1);
+}

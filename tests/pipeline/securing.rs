@@ -313,8 +313,11 @@ async fn whoever_is_not_let_in_is_told_which_setting_says_who_we_are() {
     for error in [&scram, &plain] {
         says(error, &["check WM_STREAM_SASL_USERNAME, WM_STREAM_SASL_PASSWORD"]);
     }
-    says(&token, &["WM_STREAM_SASL_TOKEN_ENDPOINT", "401", "check WM_STREAM_SASL_USERNAME"]);
-    says(&mechanism, &["WM_STREAM_SASL_MECHANISM"]);
+    says(
+        &token,
+        &["WM_STREAM_SASL_TOKEN_ENDPOINT", "401 Unauthorized invalid_client", "check the name and the password"],
+    );
+    says(&mechanism, &["do not take this WM_STREAM_SASL_MECHANISM"]);
 }
 
 #[tokio::test]

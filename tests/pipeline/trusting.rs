@@ -251,12 +251,12 @@ async fn a_server_that_is_not_trusted_or_does_not_trust_us_is_told_by_the_settin
     let plain_text = refused(vec![right("&sslmode=disable")]).await;
 
     for (error, expected) in [
-        (&wrong_ca, "check WM_DB_SSL_CA_FILE"),
-        (&no_ca, "a private CA goes into WM_DB_SSL_CA_FILE or WM_DB_CA_SECRET_ARN"),
-        (&other_name, "not valid for name \"127.0.0.1\""),
+        (&wrong_ca, "its CA is not in WM_DB_SSL_CA_FILE"),
+        (&no_ca, "a private one goes into WM_DB_CA_SECRET_ARN or WM_DB_SSL_CA_FILE"),
+        (&other_name, "the host is not one that its certificate is for"),
         (&password, "check the user and the password in WM_DB_CONNECTION_STRING"),
-        (&database, "names a database that is not there"),
-        (&plain_text, "no encryption"),
+        (&database, "there is no such database"),
+        (&plain_text, "the server wants TLS: sslmode=require"),
     ] {
         assert!(error.contains(expected), "{expected} is not in {error}");
         assert!(error.starts_with("cannot connect to the database: ") && !error.contains("-horse"), "{error}");

@@ -69,13 +69,6 @@ MUTATIONS = [
         "not of this stack",
     ),
     Mutation(
-        "topic that may not be made",
-        "- !If [MakesTopic, kafka-cluster:CreateTopic, !Ref AWS::NoValue]",
-        "- kafka-cluster:CreateTopic",
-        "ProbeRole",
-        "kafka-cluster:CreateTopic is for",
-    ),
-    Mutation(
         "secret that may not be read",
         "- !If [StatsIsForTokens, !Ref StatsTokensSecretArn, !Ref AWS::NoValue]",
         "- !Ref AWS::NoValue",

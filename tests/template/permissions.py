@@ -65,7 +65,6 @@ def of_own(variables: dict, statements: list, access: list = ()) -> Iterator[str
     topics = [topic(cluster, variables["WM_STREAM_TOPIC"]) for cluster in clusters]
     for action in ("DescribeTopic", "WriteData"):
         yield from let(f"kafka-cluster:{action}", *topics)
-    yield from let("kafka-cluster:CreateTopic", *(topics if variables["WM_STREAM_TOPIC_PARTITIONS"] else []))
 
 
 def topic(cluster: str | dict, name: str) -> str | dict:

@@ -11,7 +11,7 @@ KEY = {"SecretsKeyArn": EXAMPLES["SecretsKeyArn"]}
 CLUSTER = {"Kafka": "msk", "KafkaBootstrapServers": "", "KafkaClusterArn": EXAMPLES["KafkaClusterArn"]}
 MSK = {**SERVERS, **SUBNETS, **CLUSTER}
 IAM = {**MSK, "KafkaAuthentication": "iam", "KafkaSecretArn": ""}
-NEW = {**IAM, "Kafka": "new-msk-serverless", "KafkaClusterArn": "", "TopicPartitions": 12}
+NEW = {**IAM, "Kafka": "new-msk-serverless", "KafkaClusterArn": ""}
 
 ALLOWED = [
     SERVERS,
@@ -23,7 +23,7 @@ ALLOWED = [
     {**SERVERS, "StatsAccess": "tokens", "StatsTokensSecretArn": EXAMPLES["StatsTokensSecretArn"]},
     MSK,
     IAM,
-    {**IAM, "Parts": "probe", "TopicPartitions": 12},
+    {**IAM, "Parts": "probe"},
     {**SERVERS, "TopicPartitions": 12},
     {**SERVERS, "DayRetention": "3650d", "ChunkRetention": "400d"},
     {**MSK, **KEY, "KafkaAuthentication": "scram-sha-512"},
@@ -55,7 +55,7 @@ FORBIDDEN = [
     ({**NEW, "SubnetIds": "", "SecurityGroupIds": ""}, "needs SubnetIds to be in"),
     ({**NEW, "KafkaAuthentication": "mtls", "KafkaSecretArn": EXAMPLES["KafkaSecretArn"]}, "MSK Serverless takes only"),
     ({**NEW, "KafkaBrokers": "public"}, "MSK Serverless has only"),
-    ({**NEW, "TopicPartitions": 0}, "TopicPartitions has to say"),
+    ({**NEW, "TopicPartitions": 12}, "the topic is made by hand"),
     ({**NEW, "Parts": "probe"}, "to a cluster that is there"),
 ]
 

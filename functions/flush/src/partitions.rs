@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::{Micros, Span, database::DatabaseError};
+use shared::{
+    Micros, Span,
+    database::{DatabaseError, causes},
+};
 use tokio_postgres::{
     Client, Error, Row as Answer,
     error::SqlState,
@@ -76,6 +79,10 @@ async fn make(client: &Client, day: Micros) -> Result<bool, DatabaseError> {
     match call(client, "select website_monitor_make_partition(($1 at time zone 'UTC')::date)::text", day).await {
         Ok(_) => Ok(true),
         Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(false),
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            tracing::warn!("no partition is made, and rows go to probes_other: {}", causes(&error));
+            Ok(false)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -5,8 +5,8 @@
 //! statement that failed rolls back.
 //!
 //! Nothing is left in the session: statements have no names, but for COPY, which the driver cannot do without and whose name
-//! is gone before the transaction is. So each transaction may be on another connection of a pooler (PgBouncer in
-//! transaction mode, RDS Proxy).
+//! is gone before the transaction is. So each transaction may be on another connection of a pooler (such as PgBouncer in
+//! transaction mode).
 
 use std::{collections::BTreeSet, pin::pin};
 

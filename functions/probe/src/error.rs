@@ -2,11 +2,7 @@
 
 use lambda_runtime::Diagnostic;
 
-use crate::{
-    exchange::TlsError,
-    input::InputError,
-    stream::{StreamError, topic::TopicError},
-};
+use crate::{exchange::TlsError, input::InputError, stream::StreamError};
 
 /// Why an invocation failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +25,6 @@ pub enum ProbeError {
     /// The brokers of the cluster cannot be found, or a secret cannot be used.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// The topic cannot be made.
-    #[error(transparent)]
-    Topic(#[from] TopicError),
     /// Kafka's client refuses its settings.
     #[error("cannot set up the Kafka producer: {0}; check the WM_STREAM_… variables")]
     Publisher(#[source] rdkafka::error::KafkaError),
@@ -59,7 +52,6 @@ impl From<ProbeError> for Diagnostic {
             ProbeError::Http(_) => "HttpClient",
             ProbeError::Stream(StreamError::Brokers(_)) => "Brokers",
             ProbeError::Stream(StreamError::Secret(_)) => "Secret",
-            ProbeError::Topic(_) => "Topic",
             ProbeError::Publisher(_) => "Producer",
             ProbeError::Unacknowledged { .. } => "UnacknowledgedRecords",
             ProbeError::NoTime => "NoTime",

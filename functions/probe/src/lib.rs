@@ -87,10 +87,13 @@ impl Probe {
         }
         let config = &self.config.stream;
         let connection = Connection::open(config).await?;
-        if let Some(partitions) = config.partitions {
-            topic::create(&connection, &config.topic, partitions).await?;
-        }
         let made = Publisher::new(&connection, &config.topic).map_err(ProbeError::Publisher)?;
+        if let Some(partitions) = config.partitions
+            && let Err(error) = topic::create(&connection, &config.topic, partitions).await
+        {
+            // The topic may be there all the same. If it is not, publishing says so.
+            tracing::warn!("{error}");
+        }
         Ok(Arc::clone(publisher.insert(Arc::new(made))))
     }
 

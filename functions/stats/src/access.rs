@@ -21,6 +21,10 @@ const MIN_TOKEN: usize = 16;
 
 /// How long tokens of a secret are taken to be the same.
 const SECRET_FOR: Duration = Duration::from_secs(300);
+/// How long they count where they cannot be read anew: one that was taken out is to end some time.
+const SECRET_WITHOUT_ANSWER_FOR: Duration = Duration::from_secs(3_600);
+/// How long to wait before a secret is read again that could not be: not everybody with a wrong token is to ask AWS.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// Who may ask.
 #[derive(Clone, Default)]
@@ -30,8 +34,16 @@ pub struct Access {
     given: Tokens,
     /// `WM_STATS_TOKENS_SECRET_ARN`.
     secret: Option<Secret>,
+    read: Arc<Mutex<Read>>,
+}
+
+/// What is known of a secret.
+#[derive(Default)]
+struct Read {
     /// What was in it, and when.
-    read: Arc<Mutex<Option<(Tokens, SystemTime)>>>,
+    tokens: Option<(Tokens, SystemTime)>,
+    /// Why it could not be read, and when.
+    failure: Option<(SecretError, SystemTime)>,
 }
 
 type Tokens = Arc<[Token]>;
@@ -106,21 +118,32 @@ impl Access {
     async fn tokens(&self) -> Result<Tokens, SecretError> {
         let Some(secret) = &self.secret else { return Ok(Arc::clone(&self.given)) };
         let mut read = self.read.lock().await;
-        if let Some((tokens, at)) = read.as_ref()
-            && at.elapsed().is_ok_and(|age| age < SECRET_FOR)
-        {
-            return Ok(Arc::clone(tokens));
-        }
-        let tokens = match (Box::pin(read_secret(secret)).await, read.as_ref()) {
-            (Ok(tokens), _) => tokens,
-            (Err(error), Some((before, _))) => {
-                tracing::warn!("{error}; the tokens stay as they were");
-                Arc::clone(before)
-            }
-            (Err(error), None) => return Err(error),
+        let is_within = |at: &SystemTime, time: Duration| at.elapsed().is_ok_and(|age| age < time);
+        let known = |read: &Read, time: Duration| match &read.tokens {
+            Some((tokens, at)) if is_within(at, time) => Some(Arc::clone(tokens)),
+            _ => None,
         };
-        *read = Some((Arc::clone(&tokens), SystemTime::now()));
-        Ok(tokens)
+        if let Some(tokens) = known(&read, SECRET_FOR) {
+            return Ok(tokens);
+        }
+        let is_paused = read.failure.as_ref().is_some_and(|(_, at)| is_within(at, PAUSE));
+        if !is_paused {
+            match Box::pin(read_secret(secret)).await {
+                Ok(tokens) => {
+                    *read = Read { tokens: Some((Arc::clone(&tokens), SystemTime::now())), failure: None };
+                    return Ok(tokens);
+                }
+                Err(error) => {
+                    tracing::warn!("{error}; tokens that were known go on for an hour");
+                    read.failure = Some((error, SystemTime::now()));
+                }
+            }
+        }
+        match (known(&read, SECRET_WITHOUT_ANSWER_FOR), &read.failure) {
+            (Some(tokens), _) => Ok(tokens),
+            (None, Some((error, _))) => Err(error.clone()),
+            (None, None) => Ok(Arc::default()),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_credential_types::{Credentials, provider::ProvideCredentials as _};
+use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign},
     sign::v4::SigningParams,
@@ -46,7 +47,8 @@ impl Signer {
         let region = sdk.region().ok_or(PresignError::Region)?.to_string();
         let provider = sdk.credentials_provider().ok_or_else(|| PresignError::Credentials("no provider".to_owned()))?;
         let credentials = provider.provide_credentials().await;
-        let credentials = credentials.map_err(|error| PresignError::Credentials(error.to_string()))?;
+        let credentials =
+            credentials.map_err(|error| PresignError::Credentials(DisplayErrorContext(error).to_string()))?;
         Ok(Self { credentials, region })
     }
 

@@ -1,7 +1,8 @@
 //! Secrets of AWS Secrets Manager, read when they are needed: what was rotated is found, and nothing secret lies in the
 //! configuration of a function.
 
-use aws_sdk_secretsmanager::{Client, error::DisplayErrorContext};
+use aws_config::Region;
+use aws_sdk_secretsmanager::{Client, config::Builder, error::DisplayErrorContext};
 use serde_json::Value;
 
 /// Why a secret cannot be used. Names the variable that leads to it, and nothing of what is in it.
@@ -21,7 +22,7 @@ pub struct SecretError {
 pub struct Secret {
     /// The variable, for messages.
     pub variable: &'static str,
-    /// Its ARN, or its name.
+    /// Its ARN.
     pub arn: String,
 }
 
@@ -31,7 +32,12 @@ impl Secret {
     /// # Errors
     /// It cannot be read, or is not a text.
     pub async fn read(&self) -> Result<String, SecretError> {
-        let client = Client::new(&super::sdk().await);
+        let mut settings = Builder::from(&super::sdk().await);
+        // arn:aws:secretsmanager:REGION:…
+        if let Some(region) = self.arn.split(':').nth(3).filter(|region| !region.is_empty()) {
+            settings.set_region(Some(Region::new(region.to_owned())));
+        }
+        let client = Client::from_conf(settings.build());
         let answer = client.get_secret_value().secret_id(&self.arn).send().await;
         let answer = answer.map_err(|error| self.error(format!("cannot be read: {}", DisplayErrorContext(error))))?;
         answer.secret_string.ok_or_else(|| self.error("has no text".to_owned()))

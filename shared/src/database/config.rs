@@ -34,6 +34,8 @@ pub struct DatabaseConfig {
     pub(super) roots: Roots,
     /// `WM_DB_USER`.
     user: Option<String>,
+    /// Whether there is a `WM_DB_CONNECTION_STRING`.
+    is_told: bool,
 }
 
 /// Where passwords come from.
@@ -92,18 +94,48 @@ impl DatabaseConfig {
         if user.is_some() && postgres.get_user().is_some() {
             env.mistake("WM_DB_USER is set, and WM_DB_CONNECTION_STRING names a user too: leave one out".to_owned());
         }
-        let password = read_auth(env, &postgres, &secret);
+        let password = read_auth(env);
+        if secret.is_some() && postgres.get_password().is_some() {
+            env.mistake(
+                "WM_DB_SECRET_ARN is set, and WM_DB_CONNECTION_STRING has a password: leave one out".to_owned(),
+            );
+        }
+        if secret.is_some() && password == Password::Given && (user.is_some() || postgres.get_user().is_some()) {
+            env.mistake("WM_DB_SECRET_ARN has the user as well as the password: leave others out".to_owned());
+        }
         let roots = read_trust(env);
         let matters = secret.is_some() || password == Password::Iam || !matches!(roots, Roots::Known);
         if matters && postgres.get_ssl_mode() == SslMode::Prefer {
             postgres.ssl_mode(SslMode::Require);
         }
-        if password == Password::Iam && postgres.get_ssl_mode() == SslMode::Disable {
-            env.mistake("WM_DB_AUTH is iam, which takes TLS: leave sslmode=disable out".to_owned());
-        }
-        let mut config = Self { postgres, secret, password, roots, user };
+        let mut config = Self { postgres, secret, password, roots, user, is_told: !text.is_empty() };
         config.settle();
+        // What a secret adds is looked at when it is read.
+        if config.secret.is_none()
+            && !text.is_empty()
+            && let Err(mistake) = config.check_iam()
+        {
+            env.mistake(format!("WM_DB_AUTH is iam: {mistake}"));
+        }
         config
+    }
+
+    /// Whether a password of IAM can be made for the connection, and kept to it.
+    fn check_iam(&self) -> Result<(), &'static str> {
+        let postgres = &self.postgres;
+        if self.password != Password::Iam {
+            Ok(())
+        } else if postgres.get_ssl_mode() == SslMode::Disable {
+            Err("it takes TLS, leave sslmode=disable out")
+        } else if postgres.get_password().is_some() {
+            Err("the connection string has a password, leave one out")
+        } else if postgres.get_user().is_none() {
+            Err("there is no user, expected WM_DB_USER")
+        } else if host_name(postgres).is_none() || postgres.get_hosts().len() > 1 {
+            Err("expected one host, by its name")
+        } else {
+            Ok(())
+        }
     }
 
     /// What goes for every connection, whatever its string says.
@@ -131,7 +163,9 @@ impl DatabaseConfig {
             let postgres = &mut config.postgres;
             if !has_host(postgres) {
                 postgres.host(&fields.take("host")?);
-                if let Some(port) = fields.optional("port") {
+                if postgres.get_ports().is_empty()
+                    && let Some(port) = fields.optional("port")
+                {
                     let bad = |_| secret.error(format!("has a port that is none: {port:?}"));
                     postgres.port(port.parse().map_err(bad)?);
                 }
@@ -147,11 +181,12 @@ impl DatabaseConfig {
             if config.password == Password::Given {
                 postgres.password(fields.take("password")?);
             }
-        } else if has_host(&self.postgres) {
+        } else if self.is_told {
             let reason = "is a connection string, and WM_DB_CONNECTION_STRING is one too: leave one out";
             return Err(secret.error(reason.to_owned()).into());
         } else {
-            let bad = |error| secret.error(format!("is no connection string: {}", causes(&error)));
+            // Without the driver's words, in which there may be some of it.
+            let bad = |_| secret.error("is neither a connection string nor a JSON object".to_owned());
             config.postgres = text.trim().parse().map_err(bad)?;
             if config.postgres.get_ssl_mode() == SslMode::Prefer {
                 config.postgres.ssl_mode(SslMode::Require);
@@ -161,6 +196,7 @@ impl DatabaseConfig {
         if !has_host(&config.postgres) {
             return Err(secret.error("names no host".to_owned()).into());
         }
+        config.check_iam().map_err(|mistake| secret.error(format!("does not go with WM_DB_AUTH iam: {mistake}")))?;
         Ok(config)
     }
 
@@ -178,9 +214,11 @@ impl DatabaseConfig {
     /// Where a mistake in whom to trust is mended.
     pub(super) fn trust(&self) -> &'static str {
         match self.roots {
-            Roots::Known => "a private CA goes into WM_DB_SSL_CA_FILE or WM_DB_CA_SECRET_ARN",
-            Roots::Given(_) => "check WM_DB_SSL_CA_FILE",
-            Roots::Secret(_) => "check the secret of WM_DB_CA_SECRET_ARN",
+            Roots::Known => {
+                "the system does not know its CA: a private one goes into WM_DB_CA_SECRET_ARN or WM_DB_SSL_CA_FILE"
+            }
+            Roots::Given(_) => "its CA is not in WM_DB_SSL_CA_FILE",
+            Roots::Secret(_) => "its CA is not in the secret of WM_DB_CA_SECRET_ARN",
         }
     }
 }
@@ -198,18 +236,10 @@ pub(super) fn host_name(postgres: &Config) -> Option<&str> {
     })
 }
 
-fn read_auth(env: &mut Env<'_>, postgres: &Config, secret: &Option<Secret>) -> Password {
+fn read_auth(env: &mut Env<'_>) -> Password {
     match env.optional("WM_DB_AUTH").as_deref() {
         None | Some("password") => Password::Given,
-        Some("iam") => {
-            if postgres.get_password().is_some() {
-                env.mistake("WM_DB_AUTH is iam, and WM_DB_CONNECTION_STRING has a password: leave one out".to_owned());
-            }
-            if host_name(postgres).is_none() && secret.is_none() {
-                env.mistake("WM_DB_AUTH is iam, and WM_DB_CONNECTION_STRING names no host to sign for".to_owned());
-            }
-            Password::Iam
-        }
+        Some("iam") => Password::Iam,
         Some(other) => {
             env.mistake(format!("WM_DB_AUTH is {other:?}: expected password or iam"));
             Password::Given
@@ -242,37 +272,62 @@ fn read_trust(env: &mut Env<'_>) -> Roots {
 mod tests {
     use super::*;
 
-    fn mistakes(connection_string: &str, ca_file: &str) -> String {
-        let lookup = |name: &str| match name {
-            "WM_DB_CONNECTION_STRING" => Some(connection_string.to_owned()),
-            "WM_DB_SSL_CA_FILE" => Some(ca_file.to_owned()),
-            _ => None,
-        };
+    const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf";
+
+    fn read(variables: &[(&str, &str)]) -> Result<DatabaseConfig, String> {
+        let lookup = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         let mut env = Env::new(&lookup);
-        let _ = DatabaseConfig::from_env(&mut env);
-        env.finish(()).err().map(|error| error.to_string()).unwrap_or_default()
+        let config = DatabaseConfig::from_env(&mut env);
+        env.finish(config).map_err(|error| error.to_string())
     }
 
     #[test]
     fn each_mistake_names_its_variable_and_no_password() {
+        let string = |text: &'static str| ("WM_DB_CONNECTION_STRING", text);
+        let (secret, iam) = (("WM_DB_SECRET_ARN", SECRET), ("WM_DB_AUTH", "iam"));
         let cases = [
-            ("", "", "WM_DB_CONNECTION_STRING is not set"),
-            ("postgres://u:hunter2@host:port/db", "", "WM_DB_CONNECTION_STRING cannot be read"),
-            ("postgres://u:hunter2@host/db?sslmode=verify-full", "", "sslmode one of disable, prefer, require"),
-            ("postgres://u:hunter2@host/db?color=red", "", "unknown option `color`"),
-            ("user=u password=hunter2", "", "WM_DB_CONNECTION_STRING names no host"),
-            ("postgres://u:hunter2@host/db", "/nonexistent.pem", "WM_DB_SSL_CA_FILE is \"/nonexistent.pem\""),
+            (vec![], "WM_DB_CONNECTION_STRING is not set"),
+            (vec![string("postgres://u:hunter2@host:port/db")], "WM_DB_CONNECTION_STRING cannot be read"),
+            (
+                vec![string("postgres://u:hunter2@host/db?sslmode=verify-full")],
+                "sslmode one of disable, prefer, require",
+            ),
+            (vec![string("postgres://u:hunter2@host/db?color=red")], "unknown option `color`"),
+            (vec![string("user=u password=hunter2")], "WM_DB_CONNECTION_STRING names no host"),
+            (
+                vec![string("postgres://u:hunter2@host/db"), ("WM_DB_SSL_CA_FILE", "/nonexistent.pem")],
+                "WM_DB_SSL_CA_FILE is \"/nonexistent.pem\"",
+            ),
+            (vec![("WM_DB_SECRET_ARN", "hunter2")], "WM_DB_SECRET_ARN is no ARN of a secret"),
+            (vec![secret, string("postgres://u:hunter2@host/db")], "WM_DB_CONNECTION_STRING has a password"),
+            (vec![secret, ("WM_DB_USER", "u")], "WM_DB_SECRET_ARN has the user as well as the password"),
+            (vec![string("postgres://u@host/db"), ("WM_DB_USER", "u")], "names a user too"),
+            (vec![string("postgres://u@host/db"), ("WM_DB_AUTH", "kerberos")], "WM_DB_AUTH is \"kerberos\""),
+            (vec![iam, string("postgres://u@host/db?sslmode=disable")], "WM_DB_AUTH is iam: it takes TLS"),
+            (
+                vec![iam, string("postgres://u:hunter2@host/db")],
+                "WM_DB_AUTH is iam: the connection string has a password",
+            ),
+            (vec![iam, string("postgres://host/db")], "WM_DB_AUTH is iam: there is no user"),
+            (vec![iam, string("postgres://u@host,other/db")], "WM_DB_AUTH is iam: expected one host"),
         ];
-        for (connection_string, ca_file, expected) in cases {
-            let mistakes = mistakes(connection_string, ca_file);
-            assert!(mistakes.contains(expected), "{mistakes}");
+        for (variables, expected) in cases {
+            let mistakes = read(&variables).err().unwrap_or_default();
+            assert!(mistakes.contains(expected), "{expected} is not in {mistakes}");
             assert!(!mistakes.contains("hunter2"), "{mistakes}");
         }
     }
 
     #[test]
-    fn a_usual_connection_string_is_read() {
-        assert_eq!(mistakes("postgres://avnadmin:hunter2@pg.example.com:12345/defaultdb?sslmode=require", ""), "");
-        assert_eq!(mistakes("host=127.0.0.1 user=postgres", ""), "");
+    fn usual_connection_strings_are_read_and_what_is_secret_is_encrypted() {
+        let mode = |variables: &[(&str, &str)]| read(variables).map(|config| config.postgres.get_ssl_mode());
+        let string = |text: &'static str| ("WM_DB_CONNECTION_STRING", text);
+
+        let aiven = string("postgres://avnadmin:hunter2@pg.example.com:12345/defaultdb?sslmode=require");
+        assert_eq!(mode(&[aiven]), Ok(SslMode::Require));
+        assert_eq!(mode(&[string("host=127.0.0.1 user=postgres")]), Ok(SslMode::Prefer));
+        assert_eq!(mode(&[("WM_DB_SECRET_ARN", SECRET)]), Ok(SslMode::Require));
+        let iam = [string("postgres://host/db"), ("WM_DB_USER", "u"), ("WM_DB_AUTH", "iam")];
+        assert_eq!(mode(&iam), Ok(SslMode::Require));
     }
 }

@@ -42,13 +42,15 @@ impl DatabaseConfig {
         // The driver's own limit covers each address of the host and no TLS handshake.
         let limit = config.postgres.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT) * 2;
         let failed = |error| DatabaseError::connect(error, &config);
+        // Before the clock starts: a secret may have to be read for it.
+        let tls = if config.postgres.get_ssl_mode() == SslMode::Disable { None } else { Some(config.tls().await?) };
         let connecting = async {
-            if config.postgres.get_ssl_mode() == SslMode::Disable {
+            let Some(tls) = tls else {
                 let (client, connection) = config.postgres.connect(NoTls).await.map_err(failed)?;
                 drive(connection);
                 return Ok(client);
-            }
-            let tls = MakeRustlsConnect::new(config.tls().await?);
+            };
+            let tls = MakeRustlsConnect::new(tls);
             let (client, connection) = config.postgres.connect(tls).await.map_err(failed)?;
             drive(connection);
             Ok(client)

@@ -64,11 +64,12 @@ impl DatabaseError {
         let credentials = [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION];
         let text = causes(&error);
         let advice = match error.code() {
+            Some(_) if text.contains("no encryption") => "the server wants TLS: sslmode=require",
             Some(code) if credentials.contains(code) => config.credentials(),
-            Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
-                "the connection string names a database that is not there"
-            }
-            None if text.contains("certificate") => config.trust(),
+            Some(code) if *code == SqlState::INVALID_CATALOG_NAME => "there is no such database on that server",
+            None if text.contains("UnknownIssuer") => config.trust(),
+            None if text.contains("not valid for name") => "the host is not one that its certificate is for",
+            None if text.contains("expired") => "its certificate has run out",
             _ => "",
         };
         Self::Connect { error, advice }

@@ -129,6 +129,13 @@ impl StreamConfig {
         let expected = "a number from 1 to 10000, to make the topic with so many";
         let partitions = env.parsed("WM_STREAM_TOPIC_PARTITIONS", 0, expected, |count| (1..=10_000).contains(count));
         let security = Security::from_env(env);
+        if partitions > 0 && matches!(security.identity, Identity::Client { .. } | Identity::Iam) {
+            env.mistake(
+                "WM_STREAM_TOPIC_PARTITIONS is set, but the client of Kafka cannot make topics with the tokens of \
+                 OAUTHBEARER and AWS_MSK_IAM: make the topic by hand"
+                    .to_owned(),
+            );
+        }
         Self { brokers, topic, partitions: (partitions > 0).then_some(partitions), security }
     }
 }
@@ -201,6 +208,16 @@ impl Identity {
         let given = Login::given(env);
         let endpoint = env.optional("WM_STREAM_SASL_TOKEN_ENDPOINT");
         let scope = env.optional("WM_STREAM_SASL_SCOPE");
+        if mechanism.is_some() && (cert.is_some() || key.is_some()) {
+            let names = "WM_STREAM_SASL_MECHANISM and WM_STREAM_SSL_CERT_FILE";
+            env.mistake(format!("{names} are both set: who we are is said in one way, leave one out"));
+        }
+        if mechanism.as_deref().is_some_and(|mechanism| mechanism != "OAUTHBEARER")
+            && (endpoint.is_some() || scope.is_some())
+        {
+            let names = "WM_STREAM_SASL_TOKEN_ENDPOINT and WM_STREAM_SASL_SCOPE";
+            env.mistake(format!("{names} are for OAUTHBEARER alone, and WM_STREAM_SASL_MECHANISM is another"));
+        }
         let mechanism = match mechanism.as_deref() {
             None => {
                 if given.is_some() || endpoint.is_some() {
@@ -249,9 +266,12 @@ impl Identity {
         if mechanism != "OAUTHBEARER" {
             return Self::User { mechanism, login };
         }
-        match endpoint.map(|text| (text.parse::<Url>(), text)) {
-            Some((Ok(endpoint), _)) if endpoint.has_host() => return Self::Client { endpoint, scope, login },
-            Some((_, text)) => env.mistake(format!("WM_STREAM_SASL_TOKEN_ENDPOINT is {text:?}: expected https://…")),
+        match endpoint.map(|text| text.parse::<Url>()) {
+            Some(Ok(endpoint)) if takes_secrets(&endpoint) => return Self::Client { endpoint, scope, login },
+            Some(_) => env.mistake(
+                "WM_STREAM_SASL_TOKEN_ENDPOINT cannot be used: expected https://…, without a name or a password in it"
+                    .to_owned(),
+            ),
             None => env.mistake(
                 "WM_STREAM_SASL_MECHANISM is OAUTHBEARER, which takes WM_STREAM_SASL_TOKEN_ENDPOINT: the URL that issues \
                  tokens"
@@ -292,6 +312,13 @@ impl Login {
             }
         }
     }
+}
+
+/// Whether nobody else reads what is sent there.
+fn takes_secrets(endpoint: &Url) -> bool {
+    let is_here = endpoint.host_str().is_some_and(|host| ["localhost", "127.0.0.1", "[::1]"].contains(&host));
+    let is_protected = endpoint.scheme() == "https" || (endpoint.scheme() == "http" && is_here);
+    is_protected && endpoint.has_host() && endpoint.username().is_empty() && endpoint.password().is_none()
 }
 
 /// The file that a variable names, which can be opened.
@@ -349,11 +376,27 @@ mod tests {
                 with(&[tls, ("WM_STREAM_SASL_MECHANISM", "PLAIN"), ("WM_STREAM_SECRET_ARN", SECRET)]),
                 "WM_STREAM_SASL_USERNAME and WM_STREAM_SECRET_ARN are both set",
             ),
+            (
+                with(&[
+                    tls,
+                    ("WM_STREAM_SASL_MECHANISM", "OAUTHBEARER"),
+                    ("WM_STREAM_SASL_TOKEN_ENDPOINT", "http://tokens.test/"),
+                ]),
+                "WM_STREAM_SASL_TOKEN_ENDPOINT cannot be used: expected https://",
+            ),
+            (
+                with(&[
+                    tls,
+                    ("WM_STREAM_SASL_MECHANISM", "PLAIN"),
+                    ("WM_STREAM_SASL_TOKEN_ENDPOINT", "https://u:hunter2@tokens.test/"),
+                ]),
+                "are for OAUTHBEARER alone",
+            ),
             (vec![tls, ("WM_STREAM_SASL_MECHANISM", "PLAIN")], "takes WM_STREAM_SASL_USERNAME and"),
             (vec![tls, ("WM_STREAM_SASL_USERNAME", "u")], "go together: set both or none"),
             (
-                vec![tls, ("WM_STREAM_SECRET_ARN", "kafka")],
-                "WM_STREAM_SECRET_ARN is \"kafka\": expected arn:aws:secretsmanager",
+                vec![tls, ("WM_STREAM_SECRET_ARN", "hunter2")],
+                "WM_STREAM_SECRET_ARN is no ARN of a secret: expected arn:",
             ),
             (
                 vec![("WM_STREAM_CA_SECRET_ARN", SECRET)],

@@ -71,7 +71,8 @@ impl StreamContext {
     pub(super) fn fails(&self, code: RDKafkaErrorCode) -> Option<String> {
         let advice = self.advice(code, "");
         if advice.is_empty() {
-            return self.trouble();
+            // What it complained of is not what a record ends with that is too large, say.
+            return self.trouble().filter(|_| code == RDKafkaErrorCode::MessageTimedOut);
         }
         if is_about_topic(code) && self.config.partitions.is_some() {
             self.remember(advice.clone(), true);
@@ -80,7 +81,10 @@ impl StreamContext {
     }
 
     fn remember(&self, text: String, is_refusal: bool) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(Trouble { text, is_refusal });
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        // What another broker says afterwards does not take a refusal back.
+        let is_refusal = is_refusal || trouble.as_ref().is_some_and(|trouble| trouble.is_refusal);
+        *trouble = Some(Trouble { text, is_refusal });
     }
 
     /// The setting that an error is about, with what to do.
@@ -93,12 +97,12 @@ impl StreamContext {
         if reason.contains(VERIFY_FAILED) {
             return self.advice_on_trust();
         }
+        if reason.contains("mechanism handshake failed") {
+            return "the brokers do not take this WM_STREAM_SASL_MECHANISM on that port".to_owned();
+        }
         match code {
             RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => {
                 self.credentials().to_owned()
-            }
-            RDKafkaErrorCode::UnsupportedSASLMechanism => {
-                "the brokers do not take WM_STREAM_SASL_MECHANISM on this port".to_owned()
             }
             code if is_about_topic(code) && self.config.partitions.is_none() => {
                 format!("WM_STREAM_TOPIC is {topic:?}: make that topic, or name another")
@@ -137,10 +141,11 @@ impl StreamContext {
             Some(Pem::File(_)) => "WM_STREAM_SSL_CA_FILE",
             Some(Pem::Secret(_)) => "the secret of WM_STREAM_CA_SECRET_ARN",
         };
-        format!(
-            "the broker's certificate is not of a CA in {roots}, is not for the name in WM_STREAM_BOOTSTRAP_SERVER, or has \
-             run out"
-        )
+        let name = match &self.config.brokers {
+            Brokers::Servers(_) => "WM_STREAM_BOOTSTRAP_SERVER",
+            Brokers::Cluster { .. } => "what the cluster in WM_STREAM_CLUSTER_ARN says",
+        };
+        format!("the broker's certificate is not of a CA in {roots}, is not for the name in {name}, or has run out")
     }
 
     fn credentials(&self) -> &'static str {

@@ -81,7 +81,9 @@ impl Publisher {
                 Ok(())
             }
             Err((error, _)) => {
-                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                // Of an idempotent producer that is refused, the code is in its fatal error.
+                let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
+                let code = fatal.or(error.rdkafka_error_code()).unwrap_or(RDKafkaErrorCode::Unknown);
                 Err(PublishError::Kafka { trouble: self.context.fails(code), error })
             }
         }

@@ -5,10 +5,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use aws_sdk_kafka::error::DisplayErrorContext;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use rdkafka::client::OAuthToken;
 use reqwest::Client;
 use serde::Deserialize;
+use serde_json::Value;
 use shared::{
     aws::{
         self,
@@ -98,16 +100,28 @@ async fn issue(endpoint: &Url, scope: Option<&str>, client: &str, secret: &Hidde
     let http = Client::builder().timeout(TIMEOUT).no_proxy().build().map_err(|error| error.to_string())?;
     let request = http
         .post(endpoint.clone())
-        .basic_auth(client, Some(&secret.0))
+        // Each encoded as in a form (RFC 6749, 2.3.1).
+        .basic_auth(form_encoded(client), Some(form_encoded(&secret.0)))
         .header("content-type", "application/x-www-form-urlencoded")
         .body(form.finish());
-    let response = request.send().await.map_err(|error| format!("does not answer: {error}"))?;
+    let silent = |error| format!("does not answer: {}", DisplayErrorContext::<reqwest::Error>(error));
+    let response = request.send().await.map_err(silent)?;
     let status = response.status();
-    let body = response.bytes().await.map_err(|error| format!("does not answer: {error}"))?;
-    if !status.is_success() {
-        return Err(format!("answers {status}: check WM_STREAM_SASL_USERNAME and WM_STREAM_SASL_PASSWORD"));
+    let body = response.bytes().await.map_err(silent)?;
+    if status.is_success() {
+        return serde_json::from_slice(&body).map_err(|error| format!("answers with no token: {error}"));
     }
-    serde_json::from_slice(&body).map_err(|_| "answers without an access_token".to_owned())
+    // RFC 6749, 5.2.
+    let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let reason = answer["error"].as_str().unwrap_or_default();
+    let is_about_us = matches!(status.as_u16(), 400 | 401);
+    let advice =
+        if is_about_us { "; check the name and the password that WM_STREAM_SASL_… or its secret has" } else { "" };
+    Err(format!("answers {status} {reason}{advice}"))
+}
+
+fn form_encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// The token of MSK: a request that is signed, and an agent behind the signature
