@@ -25,6 +25,7 @@ mod pooling;
 mod publishing;
 mod reading;
 mod rebuilding;
+mod refusing;
 mod requesting;
 mod retaining;
 mod sealing;

@@ -1,4 +1,4 @@
-//! Kafka: what the environment says of it ([`config`]), which brokers an MSK cluster has ([`brokers`]), the settings of any
+//! Kafka: what the environment says of it ([`config`]) and of us ([`identity`]), which brokers an MSK cluster has ([`brokers`]), the settings of any
 //! client with secrets as they are now ([`connection`]), tokens that stand in for passwords ([`token`]), what the client
 //! says when something is wrong ([`context`]), the topic where it has to be made ([`topic`]), and records out ([`publish`]).
 
@@ -6,6 +6,7 @@ pub mod brokers;
 pub mod config;
 pub mod connection;
 pub mod context;
+pub mod identity;
 pub mod publish;
 pub mod token;
 pub mod topic;
