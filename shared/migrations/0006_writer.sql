@@ -20,6 +20,9 @@ declare
     day_start constant timestamptz := day::timestamp at time zone 'UTC';
     day_end constant timestamptz := (day + 1)::timestamp at time zone 'UTC';
 begin
+    if day not between '0001-01-01' and '9999-12-31' then
+        raise exception 'there are no partitions of %', day;
+    end if;
     -- Whoever makes or drops partitions holds this.
     perform pg_catalog.pg_advisory_xact_lock(8603390910991197441);
     if pg_catalog.to_regclass(name) is not null then
@@ -47,6 +50,9 @@ declare
     day_start constant timestamptz := day::timestamp at time zone 'UTC';
     day_end constant timestamptz := (day + 1)::timestamp at time zone 'UTC';
 begin
+    if day not between '0001-01-01' and '9999-12-31' then
+        raise exception 'there are no partitions of %', day;
+    end if;
     perform pg_catalog.pg_advisory_xact_lock(8603390910991197441);
     -- Without writers: whoever wrote has announced its hours, and that is committed.
     lock table only probes in access exclusive mode;

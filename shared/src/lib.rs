@@ -7,6 +7,7 @@
 
 #[cfg(feature = "aws")]
 pub mod aws;
+mod causes;
 #[cfg(feature = "postgres")]
 pub mod database;
 pub mod env;

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_target_settings.sql"),
     include_str!("../migrations/0005_reader.sql"),
     include_str!("../migrations/0006_writer.sql"),
+    include_str!("../migrations/0007_rejects_whole.sql"),
 ];
 
 /// The newest migration that the database has had.

@@ -19,6 +19,8 @@ pub const MAX_URL_BYTES: usize = 2_048;
 /// The longest monitor and location, in bytes. URL and monitor together are a key in Postgres, whose index takes no
 /// entry above 2,704 bytes.
 pub const MAX_NAME_BYTES: usize = 255;
+/// The most tags of a target: each is in every answer about it.
+pub const MAX_TAGS: usize = 50;
 
 /// The highest number of an attempt.
 const MAX_ATTEMPT: u16 = (1 << 14) - 1;
@@ -171,6 +173,9 @@ impl Record {
         if self.interval_ms.is_some_and(|millis| i32::try_from(millis).is_err()) {
             return Err(format!("interval_ms is above {}", i32::MAX));
         }
+        if self.tags.len() > MAX_TAGS {
+            return Err(format!("there are {} tags: expected at most {MAX_TAGS}", self.tags.len()));
+        }
         let message = self.error.as_ref().map(|error| error.message.as_str());
         let texts = [
             ("url", Some(self.url.as_str()), MAX_URL_BYTES),
@@ -259,6 +264,15 @@ mod tests {
             json.as_object_mut().unwrap().remove(field);
             assert!(decode(&json).unwrap_err().to_string().contains(field), "{field}");
         }
+    }
+
+    #[test]
+    fn a_target_has_so_many_tags() {
+        let mut json = seed();
+        json["tags"] = vec!["tag"; MAX_TAGS].into();
+        assert!(decode(&json).is_ok());
+        json["tags"] = vec!["tag"; MAX_TAGS + 1].into();
+        assert!(decode(&json).unwrap_err().to_string().contains("there are 51 tags"));
     }
 
     #[test]

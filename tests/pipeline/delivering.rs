@@ -2,7 +2,7 @@
 
 use flush::event::{KafkaEvent, Position};
 use local_stack::{
-    event_source::{self, Delivery, EventSourceConfig, lambda_event},
+    event_source::{self, Delivery, EventSourceConfig, is_drained, lambda_event},
     functions::FunctionsClient,
     website::Website,
 };
@@ -13,7 +13,7 @@ use rdkafka::{
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use crate::support::Place;
+use crate::support::{Place, until};
 
 /// The event source of a place.
 pub(crate) fn source_of(place: &Place) -> EventSourceConfig {
@@ -39,6 +39,15 @@ pub(crate) fn deliver(
         event_source::run(&config, &functions, observe).await.unwrap();
     });
     (task, deliveries)
+}
+
+/// Waits until all that is in the topic was flushed.
+pub(crate) async fn drained(config: &EventSourceConfig) {
+    until("all is flushed", async || {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || is_drained(&config).is_ok_and(|drained| drained)).await.unwrap()
+    })
+    .await;
 }
 
 #[test]

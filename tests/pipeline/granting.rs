@@ -98,20 +98,37 @@ async fn the_reader_answers_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_day_of_another_era_has_no_partition() {
+    let place = Place::new("granting_era").await;
+    let writer = user(&place, "granting_era", "website_monitor_writer").await;
+    run(&place.flush(), batch(0, &[record_at(URL, timestamp::now().into())])).await.unwrap();
+    let today = timestamp::now().strftime("%Y-%m-%d").to_string();
+    let (client, connection) = tokio_postgres::connect(&writer, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+
+    // It would have the same name.
+    for function in ["website_monitor_drop_partition", "website_monitor_make_partition"] {
+        let error = client.batch_execute(&format!("select {function}('{today} BC')")).await.unwrap_err();
+        assert!(error.as_db_error().unwrap().message().contains("there are no partitions of"), "{error}");
+    }
+    assert_eq!(place.count("select count(*) from probes").await, 1);
+}
+
+#[tokio::test]
 async fn whoever_may_not_change_an_old_schema_says_who_has_to() {
     let place = Place::new("granting_nobody").await;
     let nobody = user(&place, "granting_nobody", "").await;
 
     let error = run(&flush(&nobody, "8d"), batch(0, &[record_at(URL, hours_ago(1))])).await.unwrap_err().to_string();
 
-    assert!(error.contains("has version 0 and this release needs 6"), "{error}");
+    assert!(error.contains("has version 0 and this release needs 7"), "{error}");
     assert!(error.contains("permission denied") && error.contains("cargo migrate"), "{error}");
     let migrate = |connection_string: &str| {
         example("migrate").env("WM_DB_CONNECTION_STRING", connection_string).output().unwrap()
     };
     assert!(!migrate(&nobody).status.success());
     let migrated = migrate(&place.connection_string);
-    assert_eq!(String::from_utf8_lossy(&migrated.stdout), "the schema has version 6\n");
+    assert_eq!(String::from_utf8_lossy(&migrated.stdout), "the schema has version 7\n");
 }
 
 #[tokio::test]
@@ -129,10 +146,11 @@ async fn partitions_are_made_with_the_rights_of_the_owner_and_by_functions_of_po
         migrations::run(&mut client).await.unwrap();
     };
     migrate(&owner).await;
-    // The last migration once more, by a superuser this time, in a database whose time and dates are not as usual.
+    // The migration that makes them once more, by a superuser this time, in a database whose time and dates are not as usual.
     client
         .batch_execute(
-            "delete from website_monitor_migrations where version = 6;
+            "delete from website_monitor_migrations where version >= 6;
+             alter table rejects drop column timestamp_ms, drop column more;
              drop function website_monitor_make_partition(date), website_monitor_drop_partition(date);
              alter database granting_owner set datestyle to 'SQL, DMY';
              alter database granting_owner set timezone to 'Asia/Kolkata'",

@@ -18,6 +18,7 @@ use flush::{
 };
 use local_stack::{
     functions::{self, Functions},
+    instance::{Instance, program},
     kafka::{Kafka, Stream, create_topic},
     postgres::Postgres,
     workspace,
@@ -124,6 +125,14 @@ impl Place {
     /// The first column of the first row.
     pub(crate) async fn count(&self, query: &str) -> i64 {
         self.client().await.query_one(query, &[]).await.unwrap().get(0)
+    }
+
+    /// A function's program in an execution environment of its own.
+    pub(crate) async fn instance(&self, function: &str, variables: &[(&'static str, String)]) -> Instance {
+        tokio::task::spawn_blocking(functions::build).await.unwrap().unwrap();
+        let log = directory(&self.name).join(format!("{function}.log"));
+        fs::create_dir_all(directory(&self.name)).unwrap();
+        Instance::start(&program(function).unwrap(), variables, Some(&log)).await.unwrap()
     }
 
     /// The real functions under the local emulator, with these variables more.

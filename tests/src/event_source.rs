@@ -20,9 +20,6 @@ use crate::{
     kafka::{Context, Stream},
 };
 
-/// How long to wait before a failed batch is delivered again, at first and at most.
-const RETRY_DELAY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
-
 /// How long Kafka may take to say how far it is.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(20);
 /// What the event says of a record beside its key and value, at most.
@@ -43,6 +40,20 @@ pub struct EventSourceConfig {
     pub batch_bytes: usize,
     /// How long to gather a batch, from its first record on.
     pub batching_window: Duration,
+    /// How long to wait before a failed batch is delivered again, at first and at most.
+    pub retry_delay: (Duration, Duration),
+}
+
+/// What takes batches: flush, wherever it runs.
+pub trait Invoke {
+    /// Invokes it with the event of a batch, and returns its answer.
+    fn invoke(&self, event: &Value) -> impl Future<Output = Result<Value>> + Send;
+}
+
+impl Invoke for FunctionsClient {
+    async fn invoke(&self, event: &Value) -> Result<Value> {
+        self.invoke("flush", event).await
+    }
 }
 
 /// What became of a batch.
@@ -66,6 +77,7 @@ impl EventSourceConfig {
             batch_size: 10_000,
             batch_bytes: 6_000_000,
             batching_window: Duration::from_millis(500),
+            retry_delay: (Duration::from_millis(500), Duration::from_secs(10)),
         }
     }
 }
@@ -76,11 +88,7 @@ impl EventSourceConfig {
 ///
 /// # Errors
 /// The consumer cannot be made, or Kafka ended it for good.
-pub async fn run(
-    config: &EventSourceConfig,
-    functions: &FunctionsClient,
-    mut observe: impl FnMut(Delivery<'_>),
-) -> Result<()> {
+pub async fn run(config: &EventSourceConfig, flush: &impl Invoke, mut observe: impl FnMut(Delivery<'_>)) -> Result<()> {
     let mut settings = config.stream.client_config();
     settings
         .set("group.id", &config.group)
@@ -97,9 +105,9 @@ pub async fn run(
     loop {
         let batch = gather(&consumer, config, &mut held, &mut observe).await?;
         let event = lambda_event(&config.stream.bootstrap_server, &batch);
-        let mut delay = RETRY_DELAY.0;
+        let mut delay = config.retry_delay.0;
         loop {
-            match functions.invoke("flush", &event).await {
+            match flush.invoke(&event).await {
                 Ok(answer) => {
                     observe(Delivery::Done(&answer));
                     break;
@@ -107,7 +115,7 @@ pub async fn run(
                 Err(error) => observe(Delivery::Failed(&error)),
             }
             sleep(delay).await;
-            delay = (delay * 2).min(RETRY_DELAY.1);
+            delay = (delay * 2).min(config.retry_delay.1);
         }
         consumer.commit(&behind(&batch)?, CommitMode::Async)?;
     }

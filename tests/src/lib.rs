@@ -6,14 +6,17 @@
 pub mod authority;
 pub mod event_source;
 pub mod functions;
+pub mod instance;
 pub mod kafka;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod progress;
+pub mod proxy;
 pub mod rebuild;
 pub mod schedule;
 pub mod service;
 pub mod stack;
+pub mod storm;
 pub mod tools;
 pub mod website;
 

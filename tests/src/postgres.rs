@@ -49,7 +49,15 @@ impl Postgres {
     /// # Errors
     /// The server programs are missing, another run uses the data, or the server does not start; with its log.
     pub fn start(directory: &Path, fresh: bool, settings: &[&str]) -> Result<Self> {
-        Self::start_with(directory, fresh, settings, None)
+        Self::start_with(directory, fresh, settings, None, None)
+    }
+
+    /// The same where no file may have more than so many blocks of 512 bytes: to the server, a disk that is full.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn start_limited(directory: &Path, fresh: bool, settings: &[&str], file_blocks: Option<u64>) -> Result<Self> {
+        Self::start_with(directory, fresh, settings, None, file_blocks)
     }
 
     /// The same for a server that takes connections by TLS, with this certificate and key, and whose `pg_hba.conf` is what
@@ -58,10 +66,16 @@ impl Postgres {
     /// # Errors
     /// The same.
     pub fn start_secured(directory: &Path, settings: &[&str], secured: &Secured<'_>) -> Result<Self> {
-        Self::start_with(directory, true, settings, Some(secured))
+        Self::start_with(directory, true, settings, Some(secured), None)
     }
 
-    fn start_with(directory: &Path, fresh: bool, settings: &[&str], secured: Option<&Secured<'_>>) -> Result<Self> {
+    fn start_with(
+        directory: &Path,
+        fresh: bool,
+        settings: &[&str],
+        secured: Option<&Secured<'_>>,
+        file_blocks: Option<u64>,
+    ) -> Result<Self> {
         let binaries = tools::postgres_binaries()?;
         let log = Log::lock("Postgres", &directory.with_extension("log"))?;
         let user = server_user()?;
@@ -81,7 +95,15 @@ impl Postgres {
             fs::rename(&partial, &data)?;
         }
         let port = free_port()?;
-        let mut server = Command::new(binaries.join("postgres"));
+        let postgres = binaries.join("postgres");
+        let mut server = match file_blocks {
+            None => Command::new(postgres),
+            Some(blocks) => {
+                let mut server = Command::new("/bin/sh");
+                server.args(["-c", r#"ulimit -f "$0"; exec "$@""#, &blocks.to_string()]).arg(postgres);
+                server
+            }
+        };
         server.arg("-D").arg(&data).args(["-p", &port.to_string()]);
         let own = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"];
         for setting in own.iter().chain(settings) {
@@ -109,6 +131,12 @@ impl Postgres {
     /// It ended; with the end of its log.
     pub fn check(&self) -> Result<()> {
         self.service.check()
+    }
+
+    /// Whether its log contains `text`.
+    #[must_use]
+    pub fn has_said(&self, text: &str) -> bool {
+        self.service.has_said(text)
     }
 
     /// The connection string of a database on this server.

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The event of an EventBridge rule that fires at `time`. As there, the time has whole seconds.
+/// The event of an EventBridge rule that fires at `time`. There, the time has whole seconds; here, where it may fire more often,
+/// milliseconds.
 #[must_use]
 pub fn rule_event(time: Timestamp) -> Value {
     json!({
@@ -13,7 +14,7 @@ pub fn rule_event(time: Timestamp) -> Value {
         "detail-type": "Scheduled Event",
         "source": "aws.events",
         "account": "123456789012",
-        "time": format!("{time:.0}"),
+        "time": format!("{time:.3}"),
         "region": "local",
         "resources": ["arn:aws:events:local:123456789012:rule/website-monitor"],
         "detail": {}

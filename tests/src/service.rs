@@ -16,6 +16,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 
 /// How long to wait for the processes of a run before this one to end.
 const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(30);
@@ -125,6 +129,17 @@ impl Service {
             Some(status) => Err(anyhow!("{} ended ({status})\n{}", self.name, self.log_tail())),
             None => Ok(()),
         }
+    }
+
+    /// Sends a signal to the program and its supervisor: `SIGKILL` is an end without a goodbye, `SIGSTOP` and `SIGCONT` are a
+    /// pause.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner);
+        let group = Pid::from_raw(i32::try_from(supervisor.id())?);
+        killpg(group, signal).with_context(|| format!("{signal} for {}", self.name))
     }
 
     /// Whether its log contains `text`.

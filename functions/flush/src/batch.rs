@@ -1,5 +1,6 @@
 //! From the records of a trigger to observations and rejects. Pure: nothing is read or written here.
 
+use serde_json::Value;
 use shared::Record;
 
 use crate::{
@@ -7,8 +8,11 @@ use crate::{
     identity::{content_hash, record_id},
 };
 
+/// What is kept of a reason, at most.
+const MAX_REASON_BYTES: usize = 2_048;
+
 /// A batch, decoded.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Batch {
     /// What can be stored.
     pub observations: Vec<Observation>,
@@ -38,6 +42,10 @@ pub struct Reject {
     pub key: Option<Vec<u8>>,
     /// The bytes of its value.
     pub value: Option<Vec<u8>>,
+    /// When it was written to Kafka, in milliseconds since 1970.
+    pub timestamp_ms: Option<i64>,
+    /// What else the event said of it, as JSON.
+    pub more: String,
     /// A sentence for a person.
     pub reason: String,
 }
@@ -78,12 +86,24 @@ impl Reject {
         Self {
             content_hash: content_hash(&record),
             position: record.position,
+            timestamp_ms: record.timestamp_ms,
+            more: Value::Object(record.more).to_string(),
             key: record.key,
             value: record.value.unwrap_or_else(|malformed| Some(malformed.raw)),
-            // A parser may quote what it met, and Postgres holds no NUL.
-            reason: reason.replace('\0', "\u{fffd}"),
+            reason: one_line(reason),
         }
     }
+}
+
+/// A reason as it is kept and logged: a parser may quote what it met, which is no line of ours, may be long, and may hold a NUL,
+/// which Postgres does not.
+fn one_line(reason: &str) -> String {
+    let reason = reason.get(..reason.floor_char_boundary(MAX_REASON_BYTES)).unwrap_or_default();
+    let mut line = String::with_capacity(reason.len());
+    for character in reason.chars() {
+        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
+    }
+    line
 }
 
 #[cfg(test)]
@@ -102,6 +122,31 @@ mod tests {
         let self_managed = decode_file(include_str!("../../../events/kafka-self-managed.json"));
         assert_eq!((self_managed.observations.len(), self_managed.rejects.len()), (2, 0));
         assert!(self_managed.observations.iter().all(|observation| observation.record.id.is_none()));
+    }
+
+    #[test]
+    fn the_shapes_in_which_records_come_are_understood() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
+        let expected = include_str!("../fixtures/expected.tsv").lines().skip(1);
+        for line in expected {
+            let [file, observations, rejects] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+            let event = std::fs::read_to_string(format!("{directory}/{file}")).unwrap();
+            let read = KafkaEvent::read(serde_json::from_str(&event).unwrap()).map(Batch::decode);
+            let told = match &read {
+                Ok(batch) => [batch.observations.len().to_string(), batch.rejects.len().to_string()],
+                Err(_) => ["refused", "refused"].map(str::to_owned),
+            };
+            assert_eq!(told, [observations, rejects], "{file}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_one_short_line_whatever_the_record_says() {
+        assert_eq!(
+            one_line("unknown variant `x\n2026 INFO forged\u{1b}[31m`\0"),
+            "unknown variant `x\\n2026 INFO forged\\u{1b}[31m`\\u{0}"
+        );
+        assert_eq!(one_line(&"é".repeat(5_000)).len(), MAX_REASON_BYTES);
     }
 
     #[test]

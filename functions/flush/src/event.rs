@@ -29,6 +29,8 @@ pub struct KafkaRecord {
     pub key: Option<Vec<u8>>,
     /// The bytes of its value; `None` for a tombstone; an error where the event does not carry what it should.
     pub value: Result<Option<Vec<u8>>, Malformed>,
+    /// What else the event says of it: headers, the type of its timestamp, the schema that a registry has for it.
+    pub more: Map<String, Value>,
 }
 
 /// The place of a record in Kafka. What the event does not say is empty or −1.
@@ -60,25 +62,32 @@ impl KafkaEvent {
     /// Takes the event apart.
     ///
     /// # Errors
-    /// It has no `records`, or something else than lists of records in them.
+    /// It has no `records`, or they are not named by partition.
     pub fn read(event: Value) -> Result<Self, EventError> {
-        let Value::Object(mut event) = event else {
-            return Err(EventError(format!("got {event}")));
+        let mut event = match event {
+            Value::Object(event) => event,
+            other => return Err(EventError(format!("got {}", kind(&other)))),
         };
         let partitions = match event.remove("records") {
             Some(Value::Object(partitions)) => partitions,
             Some(Value::Null) => Map::new(),
-            Some(other) => return Err(EventError(format!("got records {other}"))),
+            Some(other) => return Err(EventError(format!("got records that are {}", kind(&other)))),
             None => {
-                return Err(EventError(format!("got the fields {:?}", event.keys().collect::<Vec<_>>())));
+                let fields: Vec<_> = event.keys().take(10).collect();
+                let hint = if event.contains_key("payload") { "; the event may be the text in payload" } else { "" };
+                return Err(EventError(format!("got the fields {fields:?}{hint}")));
             }
         };
         let mut records = Vec::new();
         for (name, list) in partitions {
-            let Value::Array(list) = list else {
-                return Err(EventError(format!("got {list} for {name:?}")));
-            };
-            records.extend(list.into_iter().map(|record| KafkaRecord::read(&name, record)));
+            match list {
+                Value::Array(list) => {
+                    records.extend(list.into_iter().map(|record| KafkaRecord::read(&name, record)));
+                }
+                Value::Null => {}
+                // Whatever it is, the other lists are not to suffer.
+                other => records.push(KafkaRecord::stray(&name, &other)),
+            }
         }
         Ok(Self { records })
     }
@@ -86,24 +95,30 @@ impl KafkaEvent {
 
 impl KafkaRecord {
     fn read(partition_name: &str, record: Value) -> Self {
-        let mut fields = match record {
-            Value::Object(fields) => fields,
-            other => {
-                let reason = "it is not an object in the event".to_owned();
-                let value = Err(Malformed { reason, raw: other.to_string().into_bytes() });
-                return Self {
-                    position: Position::read(partition_name, &Map::new()),
-                    timestamp_ms: None,
-                    key: None,
-                    value,
-                };
-            }
-        };
+        let Value::Object(mut fields) = record else { return Self::stray(partition_name, &record) };
+        let position = Position::read(partition_name, &fields);
+        let timestamp_ms = integer(fields.get("timestamp"));
+        for known in ["topic", "partition", "offset", "timestamp"] {
+            fields.remove(known);
+        }
         Self {
-            position: Position::read(partition_name, &fields),
-            timestamp_ms: integer(fields.get("timestamp")),
+            position,
+            timestamp_ms,
             key: bytes(fields.remove("key")).unwrap_or_else(|malformed| Some(malformed.raw)),
             value: bytes(fields.remove("value")),
+            more: fields,
+        }
+    }
+
+    /// What is no record at all, kept as if it were one.
+    fn stray(partition_name: &str, other: &Value) -> Self {
+        let reason = format!("it is {} in the event, where a record should be", kind(other));
+        Self {
+            position: Position::read(partition_name, &Map::new()),
+            timestamp_ms: None,
+            key: None,
+            value: Err(Malformed { reason, raw: other.to_string().into_bytes() }),
+            more: Map::new(),
         }
     }
 }
@@ -111,8 +126,10 @@ impl KafkaRecord {
 impl Position {
     /// From the record's own fields, or from the name of its list. A topic may contain dashes, a partition cannot.
     fn read(partition_name: &str, fields: &Map<String, Value>) -> Self {
-        let (topic, partition) = partition_name.rsplit_once('-').unwrap_or((partition_name, ""));
-        let named = || partition.parse().ok();
+        let named = partition_name.rsplit_once('-');
+        let named = named.and_then(|(topic, partition)| Some((topic, partition.parse().ok()?)));
+        let topic = named.map_or(partition_name, |(topic, _)| topic);
+        let named = || named.map(|(_, partition)| partition);
         let topic = fields.get("topic").and_then(Value::as_str).unwrap_or(topic);
         Self {
             // Kafka's names are shorter and plainer; whatever else comes must still fit a key in Postgres.
@@ -129,6 +146,18 @@ fn integer(value: Option<&Value>) -> Option<i64> {
         Value::Number(number) => number.as_i64(),
         Value::String(text) => text.parse().ok(),
         _ => None,
+    }
+}
+
+/// What something is, not what it says: an event may be megabytes, and hold what is not for logs.
+fn kind(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "a boolean".to_owned(),
+        Value::Number(_) => "a number".to_owned(),
+        Value::String(text) => format!("a string of {} bytes", text.len()),
+        Value::Array(list) => format!("an array of {}", list.len()),
+        Value::Object(fields) => format!("an object with {} fields", fields.len()),
     }
 }
 
@@ -193,15 +222,50 @@ mod tests {
         let event = json!({"records": {"t-0": [{"offset": 1}, {"offset": 2}], "t-1": [{"offset": 1}]}});
         assert_eq!(KafkaEvent::read(event).unwrap().records.len(), 3);
         assert!(KafkaEvent::read(json!({"records": null})).unwrap().records.is_empty());
+        assert!(KafkaEvent::read(json!({"records": {"t-0": null}})).unwrap().records.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_list_spoils_no_other() {
+        let event = json!({"records": {"t-0": {"value": "dmFsdWU="}, "t-1": [{"value": "dmFsdWU=", "offset": 5}]}});
+        let records = KafkaEvent::read(event).unwrap().records;
+
+        assert_eq!(records[0].value.as_ref().unwrap_err().raw, br#"{"value":"dmFsdWU="}"#);
+        assert_eq!(
+            (records[0].position.partition, records[1].value.as_ref().unwrap().as_deref()),
+            (0, Some(&b"value"[..]))
+        );
+    }
+
+    #[test]
+    fn a_name_of_a_list_without_a_partition_is_a_topic() {
+        let event = json!({"records": {"website-monitor": [{"offset": 3}]}});
+        let position = &KafkaEvent::read(event).unwrap().records[0].position;
+        assert_eq!(*position, Position { topic: "website-monitor".to_owned(), partition: -1, offset: 3 });
+    }
+
+    #[test]
+    fn what_else_is_said_of_a_record_is_kept() {
+        let record = read(json!({
+            "topic": "t", "partition": 0, "offset": 1, "timestamp": 1, "timestampType": "CREATE_TIME", "key": null,
+            "value": null, "headers": [{"trace": [1]}], "valueSchemaMetadata": {"dataFormat": "AVRO", "schemaId": "9"}
+        }));
+        let more = json!({
+            "timestampType": "CREATE_TIME", "headers": [{"trace": [1]}],
+            "valueSchemaMetadata": {"dataFormat": "AVRO", "schemaId": "9"}
+        });
+        assert_eq!(Value::Object(record.more), more);
     }
 
     #[test]
     fn another_event_is_refused_with_what_is_expected() {
         for event in
-            [json!({}), json!({"Records": []}), json!([]), json!({"records": []}), json!({"records": {"t-0": {}}})]
+            [json!({}), json!({"Records": []}), json!(["secret"]), json!({"records": ["secret"]}), json!("secret")]
         {
             let error = KafkaEvent::read(event).unwrap_err().to_string();
-            assert!(error.contains("\"<topic>-<partition>\""), "{error}");
+            assert!(error.contains("\"<topic>-<partition>\"") && !error.contains("secret"), "{error}");
         }
+        let kept = json!({"requestContext": {}, "payload": "{\"records\": {}}"});
+        assert!(KafkaEvent::read(kept).unwrap_err().to_string().ends_with("the event may be the text in payload"));
     }
 }

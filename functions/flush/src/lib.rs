@@ -6,7 +6,7 @@
 //! finds its row taken.
 //!
 //! Then, while it is there, an invocation turns what is closed into history ([`seal`]) and drops what is old
-//! ([`retention`]).
+//! ([`retention`]). What could not be stored is kept, and can be [tried again](redrive).
 
 pub mod batch;
 mod certificates;
@@ -16,6 +16,7 @@ pub mod event;
 mod fragments;
 pub mod identity;
 mod partitions;
+pub mod redrive;
 pub mod retention;
 mod row;
 pub mod seal;

@@ -229,6 +229,8 @@ async fn insert_rejects(client: &Client, rejects: &[Reject]) -> Result<u64, Erro
     let keys: Vec<_> = rejects.iter().map(|reject| reject.key.as_deref()).collect();
     let values: Vec<_> = rejects.iter().map(|reject| reject.value.as_deref()).collect();
     let reasons: Vec<_> = rejects.iter().map(|reject| reject.reason.as_str()).collect();
+    let timestamps: Vec<_> = rejects.iter().map(|reject| reject.timestamp_ms).collect();
+    let more: Vec<_> = rejects.iter().map(|reject| reject.more.as_str()).collect();
     client
         .execute_typed(
             include_str!("insert_rejects.sql"),
@@ -240,6 +242,8 @@ async fn insert_rejects(client: &Client, rejects: &[Reject]) -> Result<u64, Erro
                 (&keys, Type::BYTEA_ARRAY),
                 (&values, Type::BYTEA_ARRAY),
                 (&reasons, Type::TEXT_ARRAY),
+                (&timestamps, Type::INT8_ARRAY),
+                (&more, Type::TEXT_ARRAY),
             ],
         )
         .await

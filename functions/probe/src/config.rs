@@ -1,6 +1,6 @@
 //! What probe reads from its environment.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use shared::{
     env::{ConfigError, Env, Hidden},
@@ -106,14 +106,23 @@ impl Defaults {
     }
 }
 
+/// What may be shown of a URL, however wrong it is: without what stands before an `@`.
+pub(crate) fn without_credentials(url: &str) -> Cow<'_, str> {
+    match (url.find("//"), url.rfind('@')) {
+        (Some(start), Some(end)) if start < end => format!("{}//…{}", &url[..start], &url[end..]).into(),
+        _ => url.into(),
+    }
+}
+
 /// Whether `url` can be probed at all.
 ///
 /// # Errors
 /// A sentence that names the URL and what is wrong with it.
 pub fn check_url(url: &str) -> Result<(), String> {
-    let parsed = Url::parse(url).map_err(|error| format!("{url:?} is not a URL: {error}; expected https://…"))?;
+    let shown = without_credentials(url);
+    let parsed = Url::parse(url).map_err(|error| format!("{shown:?} is not a URL: {error}; expected https://…"))?;
     if !matches!(parsed.scheme(), "http" | "https") {
-        return Err(format!("{url:?} cannot be probed: expected http:// or https://"));
+        return Err(format!("{shown:?} cannot be probed: expected http:// or https://"));
     }
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return Err(format!(
@@ -193,5 +202,20 @@ mod tests {
         ] {
             assert!(error.contains(expected), "{expected} is not in {error}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_url_is_told_without_its_password() {
+        for url in [
+            "htps://me:hunter2@a.test",
+            "https://me:hunter2@[bad/",
+            "http://me:hunter2@a.test:99999/",
+            "https://me:hunter2@a.test",
+        ] {
+            let error = check_url(url).unwrap_err();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        let twice = read(&[("WM_URL", "htps://me:hunter2@a.test,htps://me:hunter2@a.test")]).unwrap_err().to_string();
+        assert!(twice.contains("is there twice") && !twice.contains("hunter2"), "{twice}");
     }
 }

@@ -16,6 +16,8 @@ use crate::monitors::Monitor;
 
 /// Requests to one host at a time.
 pub(crate) const PER_HOST: usize = 2;
+/// Requests whose bodies are kept until they are looked at, at a time: each may be a mebibyte.
+const KEPT_BODIES: usize = 48;
 /// From one start to the next, on average.
 const START_GAP: Duration = Duration::from_micros(250);
 /// How far behind that starts may be and still make up for it: the clock that wakes them has milliseconds.
@@ -31,6 +33,7 @@ pub(crate) struct Gate<'monitors> {
     pub(crate) concurrency: usize,
     permits: Semaphore,
     hosts: HashMap<&'monitors str, Semaphore>,
+    bodies: Semaphore,
     /// Held by whoever is about to start, and when the next may.
     next_start: Mutex<Instant>,
 }
@@ -38,6 +41,7 @@ pub(crate) struct Gate<'monitors> {
 /// What a request holds until it is done.
 pub(crate) struct Entered<'gate> {
     _of_host: Option<SemaphorePermit<'gate>>,
+    _of_body: Option<SemaphorePermit<'gate>>,
     _permit: Option<SemaphorePermit<'gate>>,
 }
 
@@ -48,16 +52,21 @@ impl<'monitors> Gate<'monitors> {
             concurrency,
             permits: Semaphore::new(concurrency),
             hosts: monitors.map(|monitor| (host(monitor), Semaphore::new(PER_HOST))).collect(),
+            bodies: Semaphore::new(KEPT_BODIES),
             next_start: Mutex::new(Instant::now()),
         }
     }
 
     /// Waits until a request may start.
     pub(crate) async fn enter(&self, monitor: &Monitor) -> Entered<'_> {
-        // First that of the host, so that who waits for it keeps nobody else waiting. Neither is ever closed.
+        // First that of the host, so that who waits for it keeps nobody else waiting. None is ever closed.
         let of_host = match self.hosts.get(host(monitor)) {
             Some(host) => host.acquire().await.ok(),
             None => None,
+        };
+        let of_body = match monitor.settings.expect.body.is_empty() {
+            false => self.bodies.acquire().await.ok(),
+            true => None,
         };
         let permit = self.permits.acquire().await.ok();
         let mut next_start = self.next_start.lock().await;
@@ -66,7 +75,7 @@ impl<'monitors> Gate<'monitors> {
         sleep_until((*next_start).into()).await;
         *next_start += START_GAP;
         quiet().await;
-        Entered { _of_host: of_host, _permit: permit }
+        Entered { _of_host: of_host, _of_body: of_body, _permit: permit }
     }
 }
 

@@ -144,7 +144,13 @@ fn read_monitors(list: Vec<Value>) -> Result<Selection, InputError> {
 
 fn read<T: for<'de> Deserialize<'de>>(value: &Value) -> Result<T, InputError> {
     if !value.is_object() {
-        return Err(InputError(format!("it is {value} and not an object")));
+        let kind = match value {
+            Value::Array(_) => "an array",
+            Value::String(_) => "a string",
+            Value::Number(_) => "a number",
+            _ => "a boolean",
+        };
+        return Err(InputError(format!("it is {kind} and not an object")));
     }
     T::deserialize(value).map_err(|error| InputError(error.to_string()))
 }

@@ -1,7 +1,7 @@
 //! probe: a tick of the schedule in, one record per attempt out to Kafka.
 //!
 //! In the order of the data: [`input`] reads the event, [`monitors`] is what there is to probe, [`plan`] says whose turn it
-//! is and when, [`run()`] does it, many at a time, each through the `gate`; [`request`] makes one attempt by an [`exchange`] over HTTP and judges the
+//! is and when, `settled` which of it is done already, [`run()`] does it, many at a time, each through the `gate`; [`request`] makes one attempt by an [`exchange`] over HTTP and judges the
 //! answer, [`stream`] hands the record to Kafka and waits for the acknowledgement. [`extension`] finds the secrets that
 //! monitors refer to. A target that fails is a record; an error is only what kept
 //! the function from its work.
@@ -17,6 +17,7 @@ pub mod monitors;
 pub mod plan;
 pub mod request;
 mod run;
+mod settled;
 pub mod stream;
 
 use std::{
@@ -43,6 +44,7 @@ use crate::{
     input::Tick,
     monitors::Monitors,
     request::Requester,
+    settled::Settled,
     stream::{Connection, Publisher, topic},
 };
 
@@ -56,6 +58,7 @@ pub struct Probe {
     publisher: Mutex<Option<Arc<Publisher>>>,
     monitors: Mutex<Option<(Arc<Monitors>, Instant)>>,
     is_warm: AtomicBool,
+    settled: Mutex<Settled>,
 }
 
 impl Probe {
@@ -71,6 +74,7 @@ impl Probe {
             publisher: Mutex::new(None),
             monitors: Mutex::new(None),
             is_warm: AtomicBool::new(false),
+            settled: Mutex::default(),
         })
     }
 

@@ -32,8 +32,8 @@ const MAX_TEXT_BYTES: usize = 2_048;
 /// Before the second attempt; twice as long before each further one.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The answer of an invocation that did its work. `up + degraded + down + missed` is the number of slots, each with its one
-/// verdict; `probed` is `up + degraded + down + retried`, and `published` is `probed + missed`.
+/// The answer of an invocation that did its work. `up + degraded + down + missed + repeated` is the number of slots, each with
+/// its one verdict; `probed` is `up + degraded + down + retried`, and `published` is `probed + missed`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Summary {
     /// Requests made.
@@ -48,6 +48,8 @@ pub struct Summary {
     pub retried: usize,
     /// Slots without a request that could tell anything.
     pub missed: usize,
+    /// Slots that had their verdict before, since their tick was delivered again.
+    pub repeated: usize,
     /// Records acknowledged by Kafka; anything but all of them is an error.
     pub published: usize,
     /// Time taken by the invocation, in milliseconds.
@@ -87,7 +89,10 @@ pub async fn run(probe: &Probe, tick: Tick, budget: Duration) -> Result<Summary,
 
     let selected = select(&monitors, &tick, &probe.config.location)?;
     let pace = Pace { tick: probe.config.defaults.tick, spread: probe.config.spread };
-    let slots = slots(&selected, tick.scheduled_at, now, pace);
+    let mut slots = slots(&selected, tick.scheduled_at, now, pace);
+    let mut settled = probe.settled.lock().await;
+    let all = slots.len();
+    slots.retain(|slot| !settled.has(slot));
     let invocation = Invocation {
         requester: &probe.requester,
         publisher: &publisher,
@@ -97,12 +102,16 @@ pub async fn run(probe: &Probe, tick: Tick, budget: Duration) -> Result<Summary,
         last_request: deadline - PUBLISH_RESERVE.min(budget / 5),
         gate: Gate::new(probe.config.concurrency, slots.iter().map(|slot| slot.monitor)),
     };
-    let mut working: FuturesUnordered<_> = slots.iter().map(|slot| invocation.work(slot)).collect();
+    let work = async |slot| (slot, invocation.work(slot).await);
+    let mut working: FuturesUnordered<_> = slots.iter().map(work).collect();
 
-    let (mut summary, mut records) = (Summary::default(), 0);
+    let (mut summary, mut records) = (Summary { repeated: all - slots.len(), ..Summary::default() }, 0);
     let mut failure = None;
     // Ends early only if Kafka takes longer than its reserve.
-    while let Ok(Some(published)) = timeout_at(deadline, working.next()).await {
+    while let Ok(Some((slot, published))) = timeout_at(deadline, working.next()).await {
+        if published.iter().all(|(_, _, acknowledged)| acknowledged.is_ok()) {
+            settled.add(slot);
+        }
         for (outcome, is_retried, acknowledged) in published {
             records += 1;
             summary.add(outcome, is_retried);
@@ -115,8 +124,8 @@ pub async fn run(probe: &Probe, tick: Tick, budget: Duration) -> Result<Summary,
     summary.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     records += working.len();
     // Metrics are made of this line, by the names in it.
-    let Summary { probed, up, degraded, down, missed, retried, published, elapsed_ms, .. } = summary;
-    tracing::info!(probed, up, degraded, down, missed, retried, published, elapsed_ms, "tick done");
+    let Summary { probed, up, degraded, down, missed, retried, repeated, published, elapsed_ms } = summary;
+    tracing::info!(probed, up, degraded, down, missed, retried, repeated, published, elapsed_ms, "tick done");
     match records - summary.published {
         0 => Ok(summary),
         unacknowledged => {

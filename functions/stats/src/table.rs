@@ -156,7 +156,21 @@ fn add(line: &mut Line, before: &str, figures: &Figures) {
 fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
+        // A spreadsheet would take it for a formula (https://owasp.org/www-community/attacks/CSV_Injection).
+        Some(Value::String(text)) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => format!("'{text}"),
         Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        let texts = ["=1+1", "+1", "-1", "@a", "https://a.test/"].map(|text| cell(Some(&text.into())));
+        assert_eq!(texts, ["'=1+1", "'+1", "'-1", "'@a", "https://a.test/"]);
+        assert_eq!(cell(Some(&serde_json::json!(-1.5))), "-1.5");
     }
 }

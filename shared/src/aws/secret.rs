@@ -2,8 +2,10 @@
 //! configuration of a function.
 
 use aws_config::Region;
-use aws_sdk_secretsmanager::{Client, config::Builder, error::DisplayErrorContext};
+use aws_sdk_secretsmanager::{Client, config::Builder};
 use serde_json::Value;
+
+use crate::causes::causes;
 
 /// Why a secret cannot be used. Names the variable that leads to it, and nothing of what is in it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,7 +41,7 @@ impl Secret {
         }
         let client = Client::from_conf(settings.build());
         let answer = client.get_secret_value().secret_id(&self.arn).send().await;
-        let answer = answer.map_err(|error| self.error(format!("cannot be read: {}", DisplayErrorContext(error))))?;
+        let answer = answer.map_err(|error| self.error(format!("cannot be read: {}", causes(&error))))?;
         answer.secret_string.ok_or_else(|| self.error("has no text".to_owned()))
     }
 

@@ -81,9 +81,10 @@ impl DatabaseConfig {
         };
         let mut postgres = text.parse::<Config>().unwrap_or_else(|error| {
             env.mistake(format!(
-                "WM_DB_CONNECTION_STRING cannot be read: {}; expected postgres://user:password@host:5432/db, with \
-                 sslmode one of disable, prefer, require, and a private CA in WM_DB_SSL_CA_FILE or WM_DB_CA_SECRET_ARN",
-                causes(&error)
+                "WM_DB_CONNECTION_STRING cannot be read{}; expected postgres://user:password@host:5432/db, with what is special \
+                 in the password percent-encoded, sslmode one of disable, prefer, require, and a private CA in \
+                 WM_DB_SSL_CA_FILE or WM_DB_CA_SECRET_ARN",
+                reason(&error)
             ));
             Config::new()
         });
@@ -268,6 +269,19 @@ fn read_trust(env: &mut Env<'_>) -> Roots {
     }
 }
 
+/// Why a connection string cannot be read, as far as that is no part of a password: an `@` or a blank in one makes the rest
+/// of it look like options.
+fn reason(error: &tokio_postgres::Error) -> String {
+    let text = causes(error);
+    let known = ["sslrootcert", "sslcert", "sslkey", "sslcrl", "gssencmode", "service", "passfile", "client_encoding"];
+    match text.split_once("unknown option `") {
+        Some((_, option)) if !known.contains(&option.trim_end_matches('`')) => {
+            ": it has an option that there is not".to_owned()
+        }
+        _ => format!(": {text}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,7 +306,9 @@ mod tests {
                 vec![string("postgres://u:hunter2@host/db?sslmode=verify-full")],
                 "sslmode one of disable, prefer, require",
             ),
-            (vec![string("postgres://u:hunter2@host/db?color=red")], "unknown option `color`"),
+            (vec![string("postgres://u:hunter2@host/db?sslrootcert=ca.pem")], "unknown option `sslrootcert`"),
+            (vec![string("postgres://u:p@ss?hunter2=x@host/db")], "percent-encoded"),
+            (vec![string("user=u password=my hunter2=x")], "it has an option that there is not"),
             (vec![string("user=u password=hunter2")], "WM_DB_CONNECTION_STRING names no host"),
             (
                 vec![string("postgres://u:hunter2@host/db"), ("WM_DB_SSL_CA_FILE", "/nonexistent.pem")],

@@ -5,6 +5,7 @@ use std::{error::Error as StdError, time::Duration};
 use tokio_postgres::{Error, error::SqlState};
 
 use super::config::DatabaseConfig;
+pub use crate::causes::causes;
 use crate::{
     aws::{presign::PresignError, secret::SecretError},
     history::FormatError,
@@ -104,11 +105,4 @@ fn remedy(advice: &str) -> String {
 pub fn is_about_data(error: &Error) -> bool {
     let classes = ["22", "23", "54"];
     error.code().is_some_and(|state| classes.iter().any(|class| state.code().starts_with(class)))
-}
-
-/// The error with its causes: the driver's own text is only the kind of it ("db error").
-#[must_use]
-pub fn causes(error: &Error) -> String {
-    let causes = std::iter::successors(Some(error as &dyn StdError), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

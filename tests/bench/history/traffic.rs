@@ -65,6 +65,7 @@ impl Traffic {
                 timestamp_ms: None,
                 key: None,
                 value: Ok(None),
+                more: serde_json::Map::new(),
             },
         }
     }

@@ -14,7 +14,7 @@ use local_stack::{free_port, tools};
 use reqwest::Client;
 use tokio::time::sleep;
 
-use crate::runtime::{Usage, usage};
+use crate::usage::{Usage, usage};
 
 /// A running exporter.
 pub(crate) struct Blackbox {

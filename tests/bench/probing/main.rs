@@ -7,7 +7,7 @@ mod blackbox;
 mod fleet;
 #[path = "../report.rs"]
 mod report;
-mod runtime;
+mod usage;
 
 use std::{
     collections::HashMap,
@@ -21,6 +21,7 @@ use futures::future::join_all;
 use local_stack::{
     authority::Authority,
     functions,
+    instance::Instance,
     kafka::{Kafka, Stream, create_topic},
     workspace,
 };
@@ -36,7 +37,7 @@ use crate::{
     blackbox::Blackbox,
     fleet::Fleet,
     report::{Report, median},
-    runtime::{Function, Usage},
+    usage::{Usage, usage},
 };
 
 /// Compares probe with prometheus-blackbox-exporter, side by side.
@@ -57,6 +58,8 @@ struct Arguments {
 const CONCURRENCY: usize = 200;
 const DELAY: Duration = Duration::from_millis(100);
 const TOPIC: &str = "probing";
+/// How long an invocation may take.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -102,7 +105,7 @@ async fn starts(programs: &Path, variables: &[(&str, String)], report: &mut Repo
     for function in ["probe", "flush", "stats"] {
         let mut starts = Vec::new();
         for _ in 0..21 {
-            starts.push(Function::start(&programs.join(function), variables).await?.start.as_secs_f64());
+            starts.push(Instance::start(&programs.join(function), variables, None).await?.start.as_secs_f64());
         }
         let median = median(&mut starts);
         let slowest = starts.last().copied().unwrap_or_default() * 1e3;
@@ -160,15 +163,15 @@ async fn compare(
     let what = if authority.is_some() { "HTTPS" } else { "HTTP" };
     eprintln!("{} websites over {what}", arguments.targets);
     let fleet = Fleet::start(arguments.targets, DELAY, authority)?;
-    let mut function = Function::start(&programs.join("probe"), variables).await?;
+    let mut function = Instance::start(&programs.join("probe"), variables, None).await?;
     let blackbox = Blackbox::start(&workspace().join("target/bench/probing"), ca_file).await?;
     let mut records = Records::of(stream)?;
     let (mut ours, mut theirs) = (Rounds::default(), Rounds::default());
     // The first round is not counted: it fills the caches of both.
     for round in 0..=arguments.rounds {
-        let before = function.usage()?;
-        let (summary, wall) = function.invoke(&json!({ "urls": fleet.urls })).await?;
-        let after = function.usage()?;
+        let before = usage(function.pid().as_raw().cast_unsigned())?;
+        let (summary, wall) = function.invoke(&json!({ "urls": fleet.urls }), PATIENCE).await?;
+        let after = usage(function.pid().as_raw().cast_unsigned())?;
         ensure!(summary["published"] == fleet.urls.len(), "not everything was published: {summary}");
         let found = records.next(fleet.urls.len()).await?;
         if round > 0 {

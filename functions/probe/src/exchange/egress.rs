@@ -62,8 +62,10 @@ const V6: [(Ipv6Net, &str); 13] = [
     (v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8), "a multicast address"),
 ];
 
-/// The instance metadata of AWS over IPv6; it lies in a private range.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// Where clouds keep their metadata and credentials outside the link-local range: AWS over IPv6 (instances, pods), Google
+/// over IPv6, Alibaba, Oracle.
+const METADATA_V6: [Ipv6Net; 2] = [v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32), v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0], 32)];
+const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
 /// Nothing but metadata and credentials of the cloud is to be found there.
 const LINK_LOCAL: &str = "a link-local address";
 
@@ -82,7 +84,12 @@ impl Egress {
     #[must_use]
     pub fn new(allow_private: bool, runtime_api: Option<&str>) -> Self {
         // The local emulator has a path behind it.
-        let runtime_api = runtime_api.and_then(|api| api.split('/').next()?.parse().ok());
+        let runtime_api = runtime_api.and_then(|api| {
+            let address = api.split('/').next()?;
+            // By a name, it is on this machine.
+            let of_port = || Some(SocketAddr::from((Ipv4Addr::LOCALHOST, address.rsplit_once(':')?.1.parse().ok()?)));
+            address.parse().ok().or_else(of_port)
+        });
         Self { allow_private, runtime_api }
     }
 
@@ -93,12 +100,13 @@ impl Egress {
     pub fn check(&self, address: SocketAddr) -> Result<(), Refused> {
         let ip = canonical(address.ip());
         let refuse = |what, remedy| Err(Refused { address: address.ip(), what, remedy });
-        if self.runtime_api.is_some_and(|api| api.port() == address.port() && is_local(ip)) {
+        let is_here = |api: IpAddr| is_local(ip) || canonical(api) == ip;
+        if self.runtime_api.is_some_and(|api| api.port() == address.port() && is_here(api.ip())) {
             return refuse("the runtime API of Lambda", "");
         }
         match special(ip) {
             None => Ok(()),
-            Some(what) if what == LINK_LOCAL || ip == IpAddr::V6(METADATA_V6) => refuse(what, ""),
+            Some(what) if what == LINK_LOCAL || is_metadata(ip) => refuse(what, ""),
             Some(_) if self.allow_private => Ok(()),
             Some(what) => refuse(what, "; WM_ALLOW_PRIVATE_TARGETS=true permits it"),
         }
@@ -110,6 +118,30 @@ fn special(ip: IpAddr) -> Option<&'static str> {
     match ip {
         IpAddr::V4(ip) => V4.iter().find(|(range, _)| range.contains(&ip)).map(|(_, what)| *what),
         IpAddr::V6(ip) => V6.iter().find(|(range, _)| range.contains(&ip)).map(|(_, what)| *what),
+    }
+}
+
+/// Whether a cloud has its metadata there, or a tunnel leads to where it has.
+fn is_metadata(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => METADATA_V4.contains(&ip),
+        IpAddr::V6(ip) => {
+            let of_v4 = |ip| special(IpAddr::V4(ip)) == Some(LINK_LOCAL) || METADATA_V4.contains(&ip);
+            METADATA_V6.iter().any(|range| range.contains(&ip)) || tunnelled(ip).is_some_and(of_v4)
+        }
+    }
+}
+
+/// The IPv4 address that a tunnel or a translator of one's own leads to: 6to4 (RFC 3056), Teredo (RFC 4380), NAT64 with the
+/// local prefix (RFC 8215).
+fn tunnelled(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [a, b, c, .., high, low] = ip.segments();
+    let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+    match (a, b) {
+        (0x2002, _) => Some(v4(b, c)),
+        (0x2001, 0) => Some(v4(!high, !low)),
+        (0x64, 0xff9b) => Some(v4(high, low)),
+        _ => None,
     }
 }
 
@@ -224,8 +256,24 @@ mod tests {
         for refused in ["169.254.169.254", "169.254.170.2", "::ffff:169.254.169.254", "fe80::1", "fd00:ec2::254"] {
             assert!(check(&egress, refused).is_err(), "{refused}");
         }
+        // Metadata of other clouds and of pods, and tunnels that lead to it.
+        for refused in [
+            "fd00:ec2::23",
+            "fd20:ce::254",
+            "100.100.100.200",
+            "192.0.0.192",
+            "64:ff9b:1::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+            "2001:0:4136:e378:8000:63bf:5601:5601",
+        ] {
+            assert!(check(&egress, refused).is_err(), "{refused}");
+        }
         for local in ["127.0.0.1:9001", "127.1.2.3:9001", "0.0.0.0:9001", "[::1]:9001", "[::ffff:127.0.0.1]:9001"] {
             let error = egress.check(local.parse().unwrap()).unwrap_err().to_string();
+            assert!(error.contains("runtime API"), "{error}");
+        }
+        for (api, address) in [("10.0.0.5:9001", "10.0.0.5:9001"), ("localhost:9001", "127.0.0.1:9001")] {
+            let error = Egress::new(true, Some(api)).check(address.parse().unwrap()).unwrap_err().to_string();
             assert!(error.contains("runtime API"), "{error}");
         }
     }

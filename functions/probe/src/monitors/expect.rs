@@ -1,6 +1,6 @@
 //! What an answer must be like for its target to be up.
 
-use std::{io::Read as _, ops::RangeInclusive};
+use std::{cell::OnceCell, io::Read as _, ops::RangeInclusive};
 
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use jiff::Timestamp;
@@ -14,6 +14,10 @@ use crate::exchange::{Answer, MAX_BODY_BYTES};
 
 /// How long a body may become when it is decompressed, for what is expected of it.
 const MAX_DECODED_BYTES: u64 = 8 << 20;
+/// How much JSON is taken apart. A tree takes a hundred times the memory of its text where that is all brackets, and a path is
+/// looked up with the whole way to each value in memory: a target could end the function with either.
+const MAX_JSON_VALUES: usize = 50_000;
+const MAX_JSON_WAYS_BYTES: usize = 8 << 20;
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// What is expected of an answer.
@@ -99,8 +103,8 @@ impl Expect {
         }
         wrong.extend(self.headers.iter().filter_map(|(name, expected)| expected.check(name, &answer.headers).err()));
         if !self.body.is_empty() {
-            let body = decode(answer)?;
-            wrong.extend(self.body.iter().filter_map(|expected| expected.check(&body, answer.is_cut).err()));
+            let body = Body::decode(answer)?;
+            wrong.extend(self.body.iter().filter_map(|expected| expected.check(&body).err()));
         }
         wrong.extend(self.certificate(expires_at, now).err());
         if wrong.is_empty() { Ok(()) } else { Err(failure(FailureKind::Assertion, wrong.join("; "))) }
@@ -138,17 +142,17 @@ impl ExpectText {
 }
 
 impl ExpectBody {
-    fn check(&self, body: &str, is_cut: bool) -> Result<(), String> {
-        let part = if is_cut { format!("the first {MAX_BODY_BYTES} bytes of the body") } else { "the body".to_owned() };
+    fn check(&self, body: &Body) -> Result<(), String> {
+        let part = body.part();
         match self {
-            Self::Contains(text) if body.contains(text) => Ok(()),
+            Self::Contains(text) if body.text.contains(text) => Ok(()),
             Self::Contains(text) => Err(format!("{text:?} is not in {part}")),
-            Self::Matches(regex) if regex.is_match(body) => Ok(()),
+            Self::Matches(regex) if regex.is_match(&body.text) => Ok(()),
             Self::Matches(regex) => Err(format!("nothing in {part} matches {:?}", regex.as_str())),
             Self::Json { path, query, selects } => {
-                let json: Value = serde_json::from_str(body).map_err(|error| format!("{part} is not JSON: {error}"))?;
+                let json = body.json.get_or_init(|| body.parse()).as_ref().map_err(Clone::clone)?;
                 let found =
-                    js_path_process(query, &json).map_err(|error| format!("{path} cannot be looked up: {error}"))?;
+                    js_path_process(query, json).map_err(|error| format!("{path} cannot be looked up: {error}"))?;
                 let found: Vec<_> = found.into_iter().map(jsonpath_rust::query::QueryRef::val).collect();
                 match selects {
                     Selects::Nothing => match found.first() {
@@ -164,6 +168,59 @@ impl ExpectBody {
                 }
             }
         }
+    }
+}
+
+/// The body of an answer as what is expected of it needs it.
+struct Body {
+    /// Decompressed.
+    text: String,
+    /// Whether there was more.
+    is_cut: bool,
+    /// Parsed when it is first asked for.
+    json: OnceCell<Result<Value, String>>,
+}
+
+impl Body {
+    fn decode(answer: &Answer) -> Result<Self, Failure> {
+        Ok(Self { text: decode(answer)?, is_cut: answer.is_cut, json: OnceCell::new() })
+    }
+
+    fn part(&self) -> String {
+        if self.is_cut { format!("the first {MAX_BODY_BYTES} bytes of the body") } else { "the body".to_owned() }
+    }
+
+    fn parse(&self) -> Result<Value, String> {
+        let part = self.part();
+        // Each value but the first follows on one of these.
+        let values = self.text.bytes().filter(|byte| matches!(byte, b'[' | b'{' | b',')).count();
+        if values > MAX_JSON_VALUES {
+            return Err(format!("{part} may be JSON of {values} values: expected at most {MAX_JSON_VALUES}"));
+        }
+        let json = serde_json::from_str(&self.text).map_err(|error| format!("{part} is not JSON: {error}"))?;
+        let ways = ways(&json, 0);
+        if ways > MAX_JSON_WAYS_BYTES {
+            return Err(format!(
+                "{part} is JSON whose paths have {ways} bytes: expected at most {MAX_JSON_WAYS_BYTES}"
+            ));
+        }
+        Ok(json)
+    }
+}
+
+/// The bytes of the ways to all values below one that is `way` bytes deep. JSON is at most 128 levels deep when it is parsed.
+fn ways(json: &Value, way: usize) -> usize {
+    // Around a name stand brackets and quotes, around a number brackets.
+    match json {
+        Value::Array(list) => list.iter().map(|value| way + 8 + ways(value, way + 8)).sum(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| {
+                let way = way + name.len() + 4;
+                way + ways(value, way)
+            })
+            .sum(),
+        _ => 0,
     }
 }
 
@@ -222,7 +279,7 @@ fn print(ranges: &[RangeInclusive<u16>]) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::is_same;
+    use super::*;
 
     #[test]
     fn numbers_are_the_same_by_what_they_are_worth() {
@@ -235,5 +292,27 @@ mod tests {
         ] {
             assert_eq!(is_same(&one, &other), expected, "{one} and {other}");
         }
+    }
+
+    fn check(path: &str, body: &str) -> Result<(), String> {
+        let expected =
+            ExpectBody::Json { path: path.to_owned(), query: query(path).unwrap(), selects: Selects::Something };
+        expected.check(&Body { text: body.to_owned(), is_cut: false, json: OnceCell::new() })
+    }
+
+    #[test]
+    fn json_that_would_take_the_memory_of_the_function_is_refused_before_it_does() {
+        let numbers = |count: usize| format!("[{}]", vec!["0"; count].join(","));
+        assert_eq!(check("$[0]", &numbers(40_000)), Ok(()));
+        let objects = format!("[{}]", vec![r#"{"":0}"#; 30_000].join(","));
+        for many in [numbers(60_000), objects] {
+            let error = check("$[0]", &many).unwrap_err();
+            assert!(error.contains("values: expected at most 50000"), "{error}");
+        }
+        // A name is in the path of everything below it.
+        let below = |name: usize| format!(r#"{{"{}": {}}}"#, "k".repeat(name), numbers(1_000));
+        assert_eq!(check("$..*", &below(1_000)), Ok(()));
+        let error = check("$..*", &below(10_000)).unwrap_err();
+        assert!(error.contains("whose paths have"), "{error}");
     }
 }

@@ -4,8 +4,10 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use reqwest::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use serde_json::Value;
-use shared::env::Hidden;
-use shared::{env::print_duration, record::MAX_NAME_BYTES};
+use shared::{
+    env::{Hidden, print_duration},
+    record::{MAX_NAME_BYTES, MAX_TAGS},
+};
 use url::Url;
 
 use super::{
@@ -81,9 +83,17 @@ fn settings(
     set(&mut settings.expect, fields.get("expect").map(|node| expect(node, mistakes)));
     settings.degraded_after = fields.get("degraded_after").and_then(|node| values::duration(node, TIMEOUTS, mistakes));
     set(&mut settings.locations, fields.get("locations").map(|node| Some(values::list(node, mistakes, name))));
-    set(&mut settings.tags, fields.get("tags").map(|node| Some(values::list(node, mistakes, name))));
+    set(&mut settings.tags, fields.get("tags").map(|node| tags(node, mistakes)));
     set(&mut is_enabled, fields.get("enabled").map(|node| values::switch(node, mistakes)));
     (settings, is_enabled)
+}
+
+fn tags(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<Vec<String>> {
+    let tags = values::list(node, mistakes, name);
+    if tags.len() > MAX_TAGS {
+        mistakes.at(node, format!("these are {} tags: expected at most {MAX_TAGS}", tags.len()));
+    }
+    Some(tags)
 }
 
 /// An interval, which has to fit the tick: slots are counted in ticks, or ticks in slots.

@@ -10,9 +10,16 @@ use std::{
 use shared::env::Hidden;
 use url::{Url, form_urlencoded};
 
-/// Variables that are the credentials of the function's own role: a target is not to have them.
-const CREDENTIALS: [&str; 4] =
-    ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
+/// Variables that are the credentials of the function's own role, or for Kafka and the database: a target is not to have them.
+const CREDENTIALS: [&str; 7] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "WM_STREAM_SASL_PASSWORD",
+    "WM_DB_CONNECTION_STRING",
+    "WM_STATS_TOKENS",
+];
 
 /// What stands for a value that can be had in AWS only, where a file is checked without it.
 pub const NOT_HERE: &str = "a-value-that-is-not-here";
@@ -134,8 +141,9 @@ impl Secrets {
     }
 }
 
-/// A value as it may stand in a message: as it is, escaped, or in one of the encodings of a URL.
-fn forms(value: &str) -> [String; 7] {
+/// A value as it may stand in a message: as it is, without blanks around it, escaped, in one of the encodings of a URL, or as
+/// the name of a host.
+fn forms(value: &str) -> [String; 9] {
     let json = serde_json::Value::from(value).to_string();
     let json = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or_default().to_owned();
     let form: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
@@ -146,7 +154,18 @@ fn forms(value: &str) -> [String; 7] {
     }
     let path = path.map(|url| url.path().trim_start_matches('/').to_owned()).unwrap_or_default();
     let query = query.and_then(|url| url.query().map(str::to_owned)).unwrap_or_default();
-    [value.to_owned(), value.escape_debug().to_string(), json, form.replace('+', "%20"), form, path, query]
+    let (trimmed, host) = (value.trim().to_owned(), value.to_ascii_lowercase());
+    [
+        value.to_owned(),
+        trimmed,
+        host,
+        value.escape_debug().to_string(),
+        json,
+        form.replace('+', "%20"),
+        form,
+        path,
+        query,
+    ]
 }
 
 #[cfg(test)]
@@ -181,6 +200,7 @@ mod tests {
             ("${}", "is no reference"),
             ("${vault:x}", "is no reference"),
             ("${AWS_SECRET_ACCESS_KEY}", "a credential of this function"),
+            ("${WM_DB_CONNECTION_STRING}", "a credential of this function"),
         ] {
             let error = secrets(text).expand(text).unwrap_err();
             assert!(error.contains(words) && !error.contains("own"), "{error}");
@@ -212,6 +232,17 @@ mod tests {
             assert!(masked.contains("${PASSWORD}") && !masked.contains("p@ss") && !masked.contains("USER"), "{masked}");
         }
         assert!(secrets.expand("${EMPTY}").is_err());
+    }
+
+    #[test]
+    fn a_value_is_masked_without_the_blanks_around_it_and_as_the_name_of_a_host() {
+        let secrets = Secrets::from_env("${TOKEN}", &|_| Some(" S3cretValue ".to_owned()));
+        assert_eq!(secrets.mask("echo: S3cretValue"), "echo: ${TOKEN}");
+        let secrets = Secrets::from_env("${TOKEN}", &|_| Some("S3cretValue".to_owned()));
+        assert_eq!(
+            secrets.mask("not valid for name \"s3cretvalue.hooks.test\""),
+            "not valid for name \"${TOKEN}.hooks.test\""
+        );
     }
 
     #[test]

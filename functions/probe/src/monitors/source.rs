@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path};
 
 use shared::env::Env;
 
+use crate::config::without_credentials;
+
 use super::{
     Defaults, Monitors,
     secrets::{NOT_HERE, Secrets, outside},
@@ -90,7 +92,8 @@ impl Source {
             Self::Urls(urls) => {
                 let twice =
                     urls.iter().enumerate().filter(|(index, url)| urls.iter().take(*index).any(|other| other == *url));
-                let mut mistakes: Vec<_> = twice.map(|(_, url)| format!("WM_URL: {url:?} is there twice")).collect();
+                let mut mistakes: Vec<_> =
+                    twice.map(|(_, url)| format!("WM_URL: {:?} is there twice", without_credentials(url))).collect();
                 let monitors = Monitors::of_urls(urls, defaults);
                 mistakes
                     .extend(monitors.as_ref().err().into_iter().flatten().map(|mistake| format!("WM_URL: {mistake}")));

@@ -132,7 +132,11 @@ fn the_file_in_the_readme_is_a_good_one() {
 }
 
 /// Bad files: each mistake with its place.
-const BAD: [(&str, &[&str]); 41] = [
+const BAD: [(&str, &[&str]); 42] = [
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', tags: [a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z,aa,ab,ac,ad,ae,af,ag,ah,ai,aj,ak,al,am,an,ao,ap,aq,ar,as,at,au,av,aw,ax,ay]}",
+        &["these are 51 tags: expected at most 50"],
+    ),
     ("monitors:\n- {id: a, url: 'http://a.test', expect: {body: {contains: }}}", &["this is nothing: expected text"]),
     ("monitors:\n- {id: a, url: 'http://a.test', timeout: }", &["this is nothing: expected a duration"]),
     ("monitors:\n- {id: a, url: 'http://a.test', expect: {status: []}}", &["this is an empty list"]),

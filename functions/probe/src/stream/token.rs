@@ -109,7 +109,10 @@ async fn issue(endpoint: &Url, scope: Option<&str>, client: &str, secret: &Hidde
     let status = response.status();
     let body = response.bytes().await.map_err(silent)?;
     if status.is_success() {
-        return serde_json::from_slice(&body).map_err(|error| format!("answers with no token: {error}"));
+        return serde_json::from_slice(&body).map_err(|error| {
+            // Without the words of the parser, which may be the token's.
+            format!("answers with no token: expected JSON with access_token, line {}", error.line())
+        });
     }
     // RFC 6749, 5.2.
     let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
