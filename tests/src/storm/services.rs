@@ -28,7 +28,7 @@ const CONNECTIONS: usize = 60;
 /// How long a trap waits for its bytes.
 const TRAP: Duration = Duration::from_secs(2);
 /// The least time between two faults of this kind, at random up to four times as long.
-const LULL: u64 = 150;
+const LULL: u64 = 300;
 
 /// How often a database is asked whether it is back.
 const RECOVERY: Duration = Duration::from_millis(20);
