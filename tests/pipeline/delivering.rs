@@ -82,7 +82,7 @@ fn the_event_is_the_one_that_lambda_sends() {
         }
     });
     assert_eq!(event, expected);
-    let read = KafkaEvent::read(event).unwrap();
+    let read = KafkaEvent::read(&event.to_string()).unwrap();
     assert_eq!(read.records[1].position, Position { topic: "a-topic".to_owned(), partition: 3, offset: 15 });
     assert_eq!(read.records[1].value, Ok(Some(b"value".to_vec())));
 }

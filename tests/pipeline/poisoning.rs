@@ -1,11 +1,17 @@
 //! What nobody should send: it is kept with the reason, stops nobody, and is stored when the cause is mended.
 
+use std::time::Duration;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use flush::run;
+#[cfg(target_os = "linux")]
+use local_stack::instance::Instance;
 use serde_json::{Value, json};
 use shared::Micros;
 
 use crate::support::{Place, batch, example, hours_ago, record_at};
+
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn good(number: i64) -> Value {
     record_at("https://a.test", Micros(hours_ago(0).0 + number * 1_000))
@@ -93,6 +99,35 @@ async fn the_largest_batches_that_lambda_delivers_are_taken() {
     let event = batch(20_000, &large);
     assert!(event.to_string().len() > 5_000_000);
     assert_eq!(run(&place.flush(), event).await.unwrap().stored, 4);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn headers_however_many_take_no_more_memory_than_their_text() {
+    let place = Place::new("poisoning_headers").await;
+    // Half a million of them: as a tree, more than the function has.
+    let mut event = batch(0, &[good(0)]);
+    event["records"]["t-0"][0]["headers"] = "HEADERS".into();
+    let headers = format!("[{}]", vec![r#"{"":[]}"#; 500_000].join(","));
+    let text = event.to_string().replace("\"HEADERS\"", &headers);
+    let event = serde_json::value::RawValue::from_string(text).unwrap();
+    let mut flush = place.instance("flush", &place.variables()).await;
+    assert_eq!(flush.invoke(&json!({"records": {}}), LIMIT).await.unwrap().0["received"], 0);
+    let before = peak_bytes(&flush);
+
+    let (answer, _) = flush.invoke_text(event.get(), LIMIT).await.unwrap();
+
+    assert_eq!(answer["stored"], 1);
+    let taken = peak_bytes(&flush) - before;
+    assert!(taken < 100 << 20, "{taken}");
+}
+
+/// The most memory that was resident.
+#[cfg(target_os = "linux")]
+fn peak_bytes(instance: &Instance) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", instance.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().split(' ').next().unwrap().parse::<u64>().unwrap() << 10
 }
 
 #[tokio::test]

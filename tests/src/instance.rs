@@ -146,11 +146,19 @@ impl Instance {
     /// # Errors
     /// It failed, ended, or took longer.
     pub async fn invoke(&mut self, event: &Value, limit: Duration) -> Result<(Value, Duration), InvokeError> {
+        self.invoke_text(&event.to_string(), limit).await
+    }
+
+    /// The same with the text of an event.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn invoke_text(&mut self, event: &str, limit: Duration) -> Result<(Value, Duration), InvokeError> {
         let invoked = Instant::now();
         let deadline =
             Timestamp::now().as_millisecond().saturating_add(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX));
         // Where nobody is left to take it, the process has ended, which is seen below.
-        let _ = self.events.send(Event { payload: event.to_string(), deadline });
+        let _ = self.events.send(Event { payload: event.to_owned(), deadline });
         let answer = self.hear(invoked, limit).await?;
         let took = invoked.elapsed();
         let (path, answer) = match answer {

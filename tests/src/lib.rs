@@ -25,6 +25,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Ports that systems give to nobody who connects: one of those might be taken before a server that takes its time to start
+/// listens there.
+const UNUSED_PORTS: std::ops::Range<u16> = 10_240..32_768;
+
 /// The root of the workspace.
 #[must_use]
 pub fn workspace() -> PathBuf {
@@ -47,7 +51,9 @@ pub fn free_ports<const COUNT: usize>() -> std::io::Result<[u16; COUNT]> {
     let mut ports = [0; COUNT];
     let mut held = Vec::with_capacity(COUNT);
     for port in &mut ports {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = (0..1_000)
+            .find_map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, fastrand::u16(UNUSED_PORTS))).ok())
+            .ok_or(std::io::ErrorKind::AddrInUse)?;
         *port = listener.local_addr()?.port();
         held.push(listener);
     }

@@ -1,6 +1,5 @@
 //! From the records of a trigger to observations and rejects. Pure: nothing is read or written here.
 
-use serde_json::Value;
 use shared::Record;
 
 use crate::{
@@ -87,7 +86,7 @@ impl Reject {
             content_hash: content_hash(&record),
             position: record.position,
             timestamp_ms: record.timestamp_ms,
-            more: Value::Object(record.more).to_string(),
+            more: record.more,
             key: record.key,
             value: record.value.unwrap_or_else(|malformed| Some(malformed.raw)),
             reason: one_line(reason),
@@ -111,7 +110,7 @@ mod tests {
     use super::*;
 
     fn decode_file(event: &str) -> Batch {
-        Batch::decode(KafkaEvent::read(serde_json::from_str(event).unwrap()).unwrap())
+        Batch::decode(KafkaEvent::read(event).unwrap())
     }
 
     #[test]
@@ -131,7 +130,7 @@ mod tests {
         for line in expected {
             let [file, observations, rejects] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
             let event = std::fs::read_to_string(format!("{directory}/{file}")).unwrap();
-            let read = KafkaEvent::read(serde_json::from_str(&event).unwrap()).map(Batch::decode);
+            let read = KafkaEvent::read(&event).map(Batch::decode);
             let told = match &read {
                 Ok(batch) => [batch.observations.len().to_string(), batch.rejects.len().to_string()],
                 Err(_) => ["refused", "refused"].map(str::to_owned),

@@ -5,11 +5,16 @@
 //! null, values null, partitions strings, timestamps missing, header bytes signed. A strict parser refuses the whole
 //! batch over any one of these, before the function could save the rest; here only the record itself suffers.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use serde_json::{Map, Value};
+use serde_json::{Value, value::RawValue};
 
 /// The longest name of a topic in Kafka.
 const MAX_TOPIC_CHARS: usize = 249;
+
+/// The fields of an object, each as it is written.
+type Fields<'text> = BTreeMap<String, &'text RawValue>;
 
 /// The records of a trigger, in order within each partition.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +35,8 @@ pub struct KafkaRecord {
     /// The bytes of its value; `None` for a tombstone; an error where the event does not carry what it should.
     pub value: Result<Option<Vec<u8>>, Malformed>,
     /// What else the event says of it: headers, the type of its timestamp, the schema that a registry has for it.
-    pub more: Map<String, Value>,
+    /// As JSON.
+    pub more: String,
 }
 
 /// The place of a record in Kafka. What the event does not say is empty or −1.
@@ -59,19 +65,18 @@ pub struct Malformed {
 pub struct EventError(String);
 
 impl KafkaEvent {
-    /// Takes the event apart.
+    /// Takes the text of the event apart. What is not needed of it stays text: as a tree, it may take a hundred times the
+    /// memory, and whoever writes to the topic chooses what headers there are.
     ///
     /// # Errors
     /// It has no `records`, or they are not named by partition.
-    pub fn read(event: Value) -> Result<Self, EventError> {
-        let mut event = match event {
-            Value::Object(event) => event,
-            other => return Err(EventError(format!("got {}", kind(&other)))),
-        };
-        let partitions = match event.remove("records") {
-            Some(Value::Object(partitions)) => partitions,
-            Some(Value::Null) => Map::new(),
-            Some(other) => return Err(EventError(format!("got records that are {}", kind(&other)))),
+    pub fn read(event: &str) -> Result<Self, EventError> {
+        let mut event = object(event).ok_or_else(|| EventError(format!("got {}", kind(event))))?;
+        let partitions = match event.remove("records").map(RawValue::get) {
+            Some("null") => Fields::new(),
+            Some(records) => {
+                object(records).ok_or_else(|| EventError(format!("got records that are {}", kind(records))))?
+            }
             None => {
                 let fields: Vec<_> = event.keys().take(10).collect();
                 let hint = if event.contains_key("payload") { "; the event may be the text in payload" } else { "" };
@@ -80,13 +85,13 @@ impl KafkaEvent {
         };
         let mut records = Vec::new();
         for (name, list) in partitions {
-            match list {
-                Value::Array(list) => {
-                    records.extend(list.into_iter().map(|record| KafkaRecord::read(&name, record)));
+            match serde_json::from_str::<Option<Vec<&RawValue>>>(list.get()) {
+                Ok(list) => {
+                    let list = list.unwrap_or_default().into_iter();
+                    records.extend(list.map(|record| KafkaRecord::read(&name, record.get())));
                 }
-                Value::Null => {}
                 // Whatever it is, the other lists are not to suffer.
-                other => records.push(KafkaRecord::stray(&name, &other)),
+                Err(_) => records.push(KafkaRecord::stray(&name, list.get())),
             }
         }
         Ok(Self { records })
@@ -94,54 +99,77 @@ impl KafkaEvent {
 }
 
 impl KafkaRecord {
-    fn read(partition_name: &str, record: Value) -> Self {
-        let Value::Object(mut fields) = record else { return Self::stray(partition_name, &record) };
-        let position = Position::read(partition_name, &fields);
-        let timestamp_ms = integer(fields.get("timestamp"));
-        for known in ["topic", "partition", "offset", "timestamp"] {
-            fields.remove(known);
-        }
+    fn read(partition_name: &str, record: &str) -> Self {
+        let Some(mut fields) = object(record) else { return Self::stray(partition_name, record) };
         Self {
-            position,
-            timestamp_ms,
-            key: bytes(fields.remove("key")).unwrap_or_else(|malformed| Some(malformed.raw)),
-            value: bytes(fields.remove("value")),
-            more: fields,
+            position: Position::read(partition_name, &mut fields),
+            timestamp_ms: integer(take(&mut fields, "timestamp")),
+            key: bytes(take(&mut fields, "key")).unwrap_or_else(|malformed| Some(malformed.raw)),
+            value: bytes(take(&mut fields, "value")),
+            more: rest(&fields),
         }
     }
 
     /// What is no record at all, kept as if it were one.
-    fn stray(partition_name: &str, other: &Value) -> Self {
+    fn stray(partition_name: &str, other: &str) -> Self {
         let reason = format!("it is {} in the event, where a record should be", kind(other));
         Self {
-            position: Position::read(partition_name, &Map::new()),
+            position: Position::read(partition_name, &mut Fields::new()),
             timestamp_ms: None,
             key: None,
-            value: Err(Malformed { reason, raw: other.to_string().into_bytes() }),
-            more: Map::new(),
+            value: Err(Malformed { reason, raw: other.as_bytes().to_vec() }),
+            more: rest(&Fields::new()),
         }
     }
 }
 
 impl Position {
-    /// From the record's own fields, or from the name of its list. A topic may contain dashes, a partition cannot.
-    fn read(partition_name: &str, fields: &Map<String, Value>) -> Self {
+    /// From the record's own fields, which it takes, or from the name of its list. A topic may contain dashes, a partition
+    /// cannot.
+    fn read(partition_name: &str, fields: &mut Fields<'_>) -> Self {
         let named = partition_name.rsplit_once('-');
         let named = named.and_then(|(topic, partition)| Some((topic, partition.parse().ok()?)));
-        let topic = named.map_or(partition_name, |(topic, _)| topic);
-        let named = || named.map(|(_, partition)| partition);
-        let topic = fields.get("topic").and_then(Value::as_str).unwrap_or(topic);
+        let topic = match take(fields, "topic") {
+            Some(Value::String(topic)) => topic,
+            _ => named.map_or(partition_name, |(topic, _)| topic).to_owned(),
+        };
+        let partition = integer(take(fields, "partition")).and_then(|partition| partition.try_into().ok());
         Self {
             // Kafka's names are shorter and plainer; whatever else comes must still fit a key in Postgres.
             topic: topic.replace('\0', "\u{fffd}").chars().take(MAX_TOPIC_CHARS).collect(),
-            partition: integer(fields.get("partition")).and_then(|it| it.try_into().ok()).or_else(named).unwrap_or(-1),
-            offset: integer(fields.get("offset")).unwrap_or(-1),
+            partition: partition.or(named.map(|(_, partition)| partition)).unwrap_or(-1),
+            offset: integer(take(fields, "offset")).unwrap_or(-1),
         }
     }
 }
 
+/// The fields of an object by their names.
+fn object(text: &str) -> Option<Fields<'_>> {
+    serde_json::from_str(text).ok()
+}
+
+/// Takes a field out.
+fn take(fields: &mut Fields<'_>, name: &str) -> Option<Value> {
+    serde_json::from_str(fields.remove(name)?.get()).ok()
+}
+
+/// The object of the fields that are left.
+fn rest(fields: &Fields<'_>) -> String {
+    let mut text = String::from("{");
+    for (name, value) in fields {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(&Value::from(name.as_str()).to_string());
+        text.push(':');
+        text.push_str(value.get());
+    }
+    text.push('}');
+    text
+}
+
 /// A number, also where it is written as a string.
-fn integer(value: Option<&Value>) -> Option<i64> {
+fn integer(value: Option<Value>) -> Option<i64> {
     match value? {
         Value::Number(number) => number.as_i64(),
         Value::String(text) => text.parse().ok(),
@@ -150,14 +178,15 @@ fn integer(value: Option<&Value>) -> Option<i64> {
 }
 
 /// What something is, not what it says: an event may be megabytes, and hold what is not for logs.
-fn kind(value: &Value) -> String {
-    match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(_) => "a boolean".to_owned(),
-        Value::Number(_) => "a number".to_owned(),
-        Value::String(text) => format!("a string of {} bytes", text.len()),
-        Value::Array(list) => format!("an array of {}", list.len()),
-        Value::Object(fields) => format!("an object with {} fields", fields.len()),
+fn kind(text: &str) -> &'static str {
+    match text.trim_start().bytes().next() {
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        Some(b'-' | b'0'..=b'9') => "a number",
+        _ => "no JSON",
     }
 }
 
@@ -180,8 +209,12 @@ mod tests {
 
     use super::*;
 
+    fn read_event(event: &Value) -> Result<KafkaEvent, EventError> {
+        KafkaEvent::read(&event.to_string())
+    }
+
     fn read(record: Value) -> KafkaRecord {
-        let event = KafkaEvent::read(json!({"records": {"a-dashed-topic-7": [record]}})).unwrap();
+        let event = read_event(&json!({"records": {"a-dashed-topic-7": [record]}})).unwrap();
         event.records.into_iter().next().unwrap()
     }
 
@@ -220,15 +253,15 @@ mod tests {
     #[test]
     fn several_partitions_and_none() {
         let event = json!({"records": {"t-0": [{"offset": 1}, {"offset": 2}], "t-1": [{"offset": 1}]}});
-        assert_eq!(KafkaEvent::read(event).unwrap().records.len(), 3);
-        assert!(KafkaEvent::read(json!({"records": null})).unwrap().records.is_empty());
-        assert!(KafkaEvent::read(json!({"records": {"t-0": null}})).unwrap().records.is_empty());
+        assert_eq!(read_event(&event).unwrap().records.len(), 3);
+        assert!(read_event(&json!({"records": null})).unwrap().records.is_empty());
+        assert!(read_event(&json!({"records": {"t-0": null}})).unwrap().records.is_empty());
     }
 
     #[test]
     fn what_is_no_list_spoils_no_other() {
         let event = json!({"records": {"t-0": {"value": "dmFsdWU="}, "t-1": [{"value": "dmFsdWU=", "offset": 5}]}});
-        let records = KafkaEvent::read(event).unwrap().records;
+        let records = read_event(&event).unwrap().records;
 
         assert_eq!(records[0].value.as_ref().unwrap_err().raw, br#"{"value":"dmFsdWU="}"#);
         assert_eq!(
@@ -240,7 +273,7 @@ mod tests {
     #[test]
     fn a_name_of_a_list_without_a_partition_is_a_topic() {
         let event = json!({"records": {"website-monitor": [{"offset": 3}]}});
-        let position = &KafkaEvent::read(event).unwrap().records[0].position;
+        let position = &read_event(&event).unwrap().records[0].position;
         assert_eq!(*position, Position { topic: "website-monitor".to_owned(), partition: -1, offset: 3 });
     }
 
@@ -254,7 +287,7 @@ mod tests {
             "timestampType": "CREATE_TIME", "headers": [{"trace": [1]}],
             "valueSchemaMetadata": {"dataFormat": "AVRO", "schemaId": "9"}
         });
-        assert_eq!(Value::Object(record.more), more);
+        assert_eq!(serde_json::from_str::<Value>(&record.more).unwrap(), more);
     }
 
     #[test]
@@ -262,10 +295,10 @@ mod tests {
         for event in
             [json!({}), json!({"Records": []}), json!(["secret"]), json!({"records": ["secret"]}), json!("secret")]
         {
-            let error = KafkaEvent::read(event).unwrap_err().to_string();
+            let error = read_event(&event).unwrap_err().to_string();
             assert!(error.contains("\"<topic>-<partition>\"") && !error.contains("secret"), "{error}");
         }
         let kept = json!({"requestContext": {}, "payload": "{\"records\": {}}"});
-        assert!(KafkaEvent::read(kept).unwrap_err().to_string().ends_with("the event may be the text in payload"));
+        assert!(read_event(&kept).unwrap_err().to_string().ends_with("the event may be the text in payload"));
     }
 }

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use shared::{
     Micros,
     database::{Database, DatabaseConfig, DatabaseError, Lease},
@@ -122,9 +122,9 @@ impl Flush {
 /// The Lambda handler.
 ///
 /// # Errors
-/// Those of [`run`], and an event that is not one of a Kafka trigger.
-pub async fn handle(flush: &Flush, event: LambdaEvent<Value>) -> Result<Summary, FlushError> {
-    run(flush, event.payload).await
+/// Those of [`run_text`].
+pub async fn handle(flush: &Flush, event: LambdaEvent<Box<RawValue>>) -> Result<Summary, FlushError> {
+    run_text(flush, event.payload.get()).await
 }
 
 /// Writes the records of `event` in one transaction. A record that cannot be decoded, or that the schema refuses, goes
@@ -134,8 +134,9 @@ pub async fn handle(flush: &Flush, event: LambdaEvent<Value>) -> Result<Summary,
 /// What is closed is sealed afterwards, for about a second. If that goes wrong, the batch is stored all the same.
 ///
 /// # Errors
-/// The database cannot be reached or refused the batch: nothing is stored, and the batch is to be delivered again.
-pub async fn run(flush: &Flush, event: Value) -> Result<Summary, FlushError> {
+/// The event is not one of a Kafka trigger; or the database cannot be reached or refused the batch: nothing is stored, and the
+/// batch is to be delivered again.
+pub async fn run_text(flush: &Flush, event: &str) -> Result<Summary, FlushError> {
     let batch = Batch::decode(KafkaEvent::read(event)?);
     let received = batch.observations.len() + batch.rejects.len();
     let mut lease = flush.database.lease().await;
@@ -163,6 +164,14 @@ pub async fn run(flush: &Flush, event: Value) -> Result<Summary, FlushError> {
         Ok(()) => lease.keep(),
     }
     Ok(Summary { received, stored, duplicates, rejected, batch_item_failures: [] })
+}
+
+/// [`run_text`] for whoever has made the event, such as a rebuild.
+///
+/// # Errors
+/// The same.
+pub async fn run(flush: &Flush, event: Value) -> Result<Summary, FlushError> {
+    run_text(flush, &event.to_string()).await
 }
 
 async fn attempt(lease: &mut Lease<'_, Known>, batch: &Batch) -> Result<Stored, DatabaseError> {

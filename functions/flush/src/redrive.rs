@@ -90,13 +90,12 @@ async fn page(client: &Client, after: &Key, pattern: &str) -> Result<Vec<(Key, K
 fn reject(row: &Row) -> Result<(Key, KafkaRecord), Error> {
     let position = Position { topic: row.try_get(0)?, partition: row.try_get(1)?, offset: row.try_get(2)? };
     let key = (position.topic.clone(), position.partition, position.offset, row.try_get(3)?);
-    let more: &str = row.try_get(7)?;
     let record = KafkaRecord {
         position,
         timestamp_ms: row.try_get(4)?,
         key: row.try_get(5)?,
         value: Ok(row.try_get(6)?),
-        more: serde_json::from_str(more).unwrap_or_default(),
+        more: row.try_get(7)?,
     };
     Ok((key, record))
 }

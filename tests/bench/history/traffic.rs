@@ -65,7 +65,7 @@ impl Traffic {
                 timestamp_ms: None,
                 key: None,
                 value: Ok(None),
-                more: serde_json::Map::new(),
+                more: String::new(),
             },
         }
     }
