@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use bolero::check;
 use flush::{batch::Batch, event::KafkaEvent};
@@ -58,19 +58,23 @@ fn changed(good: &[Vec<u8>], input: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Each random input to `target`, and each good one that it changes.
-fn each(good: &[Vec<u8>], target: impl Fn(&[u8]) + std::panic::RefUnwindSafe) {
-    check!().with_iterations(INPUTS).with_max_len(512).for_each(|input: &[u8]| {
-        target(input);
-        if let Some(changed) = changed(good, input) {
-            target(&changed);
-        }
-    });
+/// Each random input to a closure, and each good one that it changes. A macro, since a target is named after the function that it
+/// is in.
+macro_rules! each {
+    ($good:expr, $target:expr) => {{
+        let (good, target): (&[Vec<u8>], fn(&[u8])) = ($good, $target);
+        check!().with_iterations(INPUTS).with_max_len(512).for_each(|input: &[u8]| {
+            target(input);
+            if let Some(changed) = changed(good, input) {
+                target(&changed);
+            }
+        });
+    }};
 }
 
 #[test]
 fn kafka_event() {
-    each(&[good("events"), good("functions/flush/fixtures")].concat(), |bytes| {
+    each!(&[good("events"), good("functions/flush/fixtures")].concat(), |bytes| {
         let Ok(event) = str::from_utf8(bytes) else { return };
         let Ok(event) = KafkaEvent::read(event) else { return };
         let records = event.records.len();
@@ -82,7 +86,7 @@ fn kafka_event() {
 
 #[test]
 fn record() {
-    each(&good("shared/fixtures"), |bytes| {
+    each!(&good("shared/fixtures"), |bytes| {
         if let Ok(record) = Record::decode(bytes) {
             assert_eq!(Record::decode(&record.encode().unwrap()).unwrap(), record);
         }
@@ -91,7 +95,7 @@ fn record() {
 
 #[test]
 fn event_of_probe() {
-    each(&good("events"), |bytes| {
+    each!(&good("events"), |bytes| {
         if let Ok(event) = serde_json::from_slice(bytes) {
             drop(Tick::from_event(&event));
         }
@@ -100,11 +104,11 @@ fn event_of_probe() {
 
 #[test]
 fn monitors_file() {
-    let second = std::time::Duration::from_secs(1);
-    let defaults = Defaults { timeout: second, connect_timeout: second, tick: second * 60 };
     let good = [fs::read(workspace().join("functions/probe/monitors.yaml")).unwrap()];
-    each(&good, |bytes| {
+    each!(&good, |bytes| {
         let Ok(text) = str::from_utf8(bytes) else { return };
+        let second = Duration::from_secs(1);
+        let defaults = Defaults { timeout: second, connect_timeout: second, tick: second * 60 };
         match Monitors::read(text, &defaults, Secrets::default()) {
             Ok(monitors) => assert!(monitors.enabled.iter().all(|monitor| !monitor.name().is_empty())),
             Err(mistakes) => assert!(!mistakes.is_empty()),
@@ -118,7 +122,7 @@ fn query_string() {
         "window=24h&by=status,outcome&bucket=1h&percentiles=50,99.9",
         "from=2026-11-23T12:00:00Z&tag=a&sort=-p95_ms&limit=5",
     ];
-    each(&good.map(|query| query.as_bytes().to_vec()), |bytes| {
+    each!(&good.map(|query| query.as_bytes().to_vec()), |bytes| {
         match StatsQuery::parse(&String::from_utf8_lossy(bytes)) {
             Ok(_) => {}
             Err(mistakes) => assert!(!mistakes.is_empty()),
@@ -128,7 +132,7 @@ fn query_string() {
 
 #[test]
 fn history_in_the_database() {
-    each(&[], |bytes| {
+    each!(&[], |bytes| {
         let hour = Micros(0);
         let (head, tail) = bytes.split_at(bytes.len() / 2);
         drop(chunk::decode(hour, Columns { instants: head, samples: tail, phases: Some(bytes) }));

@@ -126,8 +126,7 @@ async fn a_database_that_restarts_or_crashes_keeps_what_was_acknowledged_and_tak
         trap.release();
     };
     let event = numbered(2, RECORDS);
-    let (delivered, ()) = tokio::join!(victim.deliver(&flush, &event), crash);
-    println!("{delivered:?}");
+    let _ = tokio::join!(victim.deliver(&flush, &event), crash);
     assert!(victim.postgres.as_ref().unwrap().has_said("all server processes terminated; reinitializing"));
     assert_eq!(victim.count("select count(*) from probes").await, 3 * RECORDS);
 }

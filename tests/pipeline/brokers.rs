@@ -79,8 +79,8 @@ async fn a_broker_that_dies_or_stands_still_loses_nothing_that_it_acknowledged()
     let mut probe = place.instance("probe", &variables).await;
     let functions = place.functions(&[]).await;
     let source = deliver_through_trouble(source_of(&place), functions.client());
-    let tick = async |probe: &mut Instance, minutes: i64| {
-        probe.invoke(&rule_event(timestamp::now() + jiff::SignedDuration::from_secs(minutes)), LIMIT).await
+    let tick = async |probe: &mut Instance, seconds: i64| {
+        probe.invoke(&rule_event(timestamp::now() + jiff::SignedDuration::from_secs(seconds)), LIMIT).await
     };
     assert_eq!(tick(&mut probe, 0).await.unwrap().0["published"], 5);
 

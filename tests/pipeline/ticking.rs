@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use local_stack::website::Website;
 use probe::{Summary, input::Tick};
 use shared::timestamp;
@@ -28,17 +29,21 @@ async fn a_tick_that_comes_twice_is_probed_once() {
     let website = Website::start(0).await.unwrap();
     let urls = [website.url("/fast"), website.url("/failing"), website.url("/fast?2")].join(",");
     let probe = place.probe(&[("WM_URL", &urls)]);
-    let (first, second) = (tick(), tick());
+    let first = tick();
+    let second = Tick { scheduled_at: first.scheduled_at.map(|time| time + SignedDuration::from_secs(1)), ..tick() };
 
     let once = probe::run(&probe, first.clone(), BUDGET).await.unwrap();
     let again = probe::run(&probe, first, BUDGET).await.unwrap();
-    let next = probe::run(&probe, second, BUDGET).await.unwrap();
+    let next = probe::run(&probe, second.clone(), BUDGET).await.unwrap();
 
     let all = Summary { probed: 3, up: 2, down: 1, published: 3, ..Summary::default() };
     assert_eq!(without_times(once), all);
     assert_eq!(without_times(again), Summary { repeated: 3, ..Summary::default() });
     assert_eq!(without_times(next), all);
     assert_eq!(website.connections(), 6);
+    // What an event names itself is none of the schedule's slots.
+    let named = Tick { scheduled_at: second.scheduled_at, ..Tick::of_urls(&[website.url("/fast")]) };
+    assert_eq!(probe::run(&probe, named, BUDGET).await.unwrap().published, 1);
     // By hand, as often as one likes.
     for _ in 0..2 {
         assert_eq!(without_times(probe::run(&probe, Tick::default(), BUDGET).await.unwrap()), all);
@@ -48,10 +53,10 @@ async fn a_tick_that_comes_twice_is_probed_once() {
     let (source, _deliveries) = deliver(source_of(&place), functions.client());
     drained(&source_of(&place)).await;
     source.abort();
-    assert_eq!(place.count("select count(*) from probes").await, 12);
+    assert_eq!(place.count("select count(*) from probes").await, 13);
     let doubled = "select count(*) from (select from probes where scheduled_at is not null
                    group by scheduled_at, target_id having count(*) > 1) as slots";
-    assert_eq!(place.count(doubled).await, 0);
+    assert_eq!(place.count(doubled).await, 1, "that of the event");
 }
 
 #[tokio::test]
@@ -69,6 +74,11 @@ async fn without_names_each_target_has_its_verdict_and_those_with_addresses_are_
     let summary = probe::run(&probe, tick(), BUDGET).await.unwrap();
 
     assert_eq!((summary.up, summary.down, summary.missed, summary.published), (10, 10, 0, 20));
+    let functions = place.functions(&[]).await;
+    let (source, _deliveries) = deliver(source_of(&place), functions.client());
+    drained(&source_of(&place)).await;
+    source.abort();
+    assert_eq!(place.count("select count(*) from probes where outcome = 2 and error_kind in (0, 3)").await, 10);
 }
 
 #[tokio::test]

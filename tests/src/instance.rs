@@ -81,7 +81,7 @@ struct Api {
 /// This program is in no target directory.
 pub fn program(function: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    // …/deps/pipeline-…, or …/examples/faults
+    // …/deps/pipeline-…, or …/examples/storm
     let directory = own.parent().and_then(Path::parent).context("not in a target directory")?;
     Ok(directory.join(function))
 }

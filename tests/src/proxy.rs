@@ -46,7 +46,8 @@ pub enum Sender {
 pub enum Harm {
     /// Both sides find the connection reset.
     Cut,
-    /// Nothing more of that sender passes until the trap is [released](Trap::release), whether or not it is still there.
+    /// Nothing more of that sender passes until the trap is [released](Trap::release), whether or not it is still there. When the
+    /// trap is dropped instead, nothing ever does, and the connection is reset.
     Hold,
 }
 
@@ -55,8 +56,7 @@ pub struct Trap {
     shared: Arc<Shared>,
     number: usize,
     sprung: oneshot::Receiver<()>,
-    /// Held bytes go on when this is gone.
-    _release: oneshot::Sender<()>,
+    release: Option<oneshot::Sender<()>>,
 }
 
 struct Shared {
@@ -134,7 +134,7 @@ impl Proxy {
         let ((sprung, sprung_receiver), (release, released)) = (oneshot::channel(), oneshot::channel());
         let armed = Armed { number, sender, marker: marker.to_vec(), harm, sprung, released };
         self.shared.traps().push(armed);
-        Trap { shared: Arc::clone(&self.shared), number, sprung: sprung_receiver, _release: release }
+        Trap { shared: Arc::clone(&self.shared), number, sprung: sprung_receiver, release: Some(release) }
     }
 }
 
@@ -154,8 +154,9 @@ impl Trap {
     }
 
     /// Lets pass what was held.
-    pub fn release(self) {
-        drop(self);
+    pub fn release(mut self) {
+        // If nothing is held, there is nobody to tell.
+        let _ = self.release.take().map(|release| release.send(()));
     }
 }
 
@@ -244,7 +245,7 @@ async fn pump(
         match armed.harm {
             Harm::Cut => return Err(io::ErrorKind::ConnectionReset.into()),
             Harm::Hold => {
-                let _ = armed.released.await;
+                armed.released.await.map_err(|_| io::ErrorKind::ConnectionReset)?;
                 to.write_all(marked).await?;
             }
         }

@@ -166,6 +166,8 @@ impl Service {
 impl Drop for Service {
     /// Asks the program to stop and waits until it has.
     fn drop(&mut self) {
+        // One that was stopped would not hear of it. If it is gone, there is nothing to do.
+        let _ = self.signal(Signal::SIGCONT);
         let supervisor = self.supervisor.get_mut().unwrap_or_else(PoisonError::into_inner);
         drop(supervisor.stdin.take());
         // It ends by itself, at the latest when the supervisor loses its patience.

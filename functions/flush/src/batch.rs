@@ -97,10 +97,17 @@ impl Reject {
 /// A reason as it is kept and logged: a parser may quote what it met, which is no line of ours, may be long, and may hold a NUL,
 /// which Postgres does not.
 fn one_line(reason: &str) -> String {
-    let reason = reason.get(..reason.floor_char_boundary(MAX_REASON_BYTES)).unwrap_or_default();
-    let mut line = String::with_capacity(reason.len());
+    let mut line = String::with_capacity(reason.len().min(MAX_REASON_BYTES));
     for character in reason.chars() {
-        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+        if line.len() > MAX_REASON_BYTES {
+            line.truncate(line.floor_char_boundary(MAX_REASON_BYTES));
+            break;
+        }
     }
     line
 }
@@ -146,6 +153,7 @@ mod tests {
             "unknown variant `x\\n2026 INFO forged\\u{1b}[31m`\\u{0}"
         );
         assert_eq!(one_line(&"é".repeat(5_000)).len(), MAX_REASON_BYTES);
+        assert!(one_line(&"\u{1b}".repeat(5_000)).len() <= MAX_REASON_BYTES);
     }
 
     #[test]

@@ -108,10 +108,9 @@ impl Defaults {
 
 /// What may be shown of a URL, however wrong it is: without what stands before an `@`.
 pub(crate) fn without_credentials(url: &str) -> Cow<'_, str> {
-    match (url.find("//"), url.rfind('@')) {
-        (Some(start), Some(end)) if start < end => format!("{}//…{}", &url[..start], &url[end..]).into(),
-        _ => url.into(),
-    }
+    let Some((before, after)) = url.rsplit_once('@') else { return url.into() };
+    let scheme = before.split_once("//").map(|(scheme, _)| format!("{scheme}//")).unwrap_or_default();
+    format!("{scheme}…@{after}").into()
 }
 
 /// Whether `url` can be probed at all.
@@ -208,6 +207,9 @@ mod tests {
     fn what_is_wrong_with_a_url_is_told_without_its_password() {
         for url in [
             "htps://me:hunter2@a.test",
+            "me:hunter2@a.test",
+            "htps:me:hunter2@a.test",
+            "http:\\\\me:hunter2@[bad/",
             "https://me:hunter2@[bad/",
             "http://me:hunter2@a.test:99999/",
             "https://me:hunter2@a.test",

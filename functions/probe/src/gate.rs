@@ -17,7 +17,7 @@ use crate::monitors::Monitor;
 /// Requests to one host at a time.
 pub(crate) const PER_HOST: usize = 2;
 /// Requests whose bodies are kept until they are looked at, at a time: each may be a mebibyte.
-const KEPT_BODIES: usize = 48;
+pub(crate) const KEPT_BODIES: usize = 48;
 /// From one start to the next, on average.
 const START_GAP: Duration = Duration::from_micros(250);
 /// How far behind that starts may be and still make up for it: the clock that wakes them has milliseconds.
@@ -59,7 +59,8 @@ impl<'monitors> Gate<'monitors> {
 
     /// Waits until a request may start.
     pub(crate) async fn enter(&self, monitor: &Monitor) -> Entered<'_> {
-        // First that of the host, so that who waits for it keeps nobody else waiting. None is ever closed.
+        // First that of the host, then that of the body: who waits for the first keeps nobody else waiting, who waits for the second
+        // only those of its host. None is ever closed.
         let of_host = match self.hosts.get(host(monitor)) {
             Some(host) => host.acquire().await.ok(),
             None => None,

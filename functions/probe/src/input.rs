@@ -148,6 +148,7 @@ fn read<T: for<'de> Deserialize<'de>>(value: &Value) -> Result<T, InputError> {
             Value::Array(_) => "an array",
             Value::String(_) => "a string",
             Value::Number(_) => "a number",
+            Value::Null => "null",
             _ => "a boolean",
         };
         return Err(InputError(format!("it is {kind} and not an object")));

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
     Probe, ProbeError,
-    gate::{Gate, PER_HOST},
+    gate::{Gate, KEPT_BODIES, PER_HOST},
     input::{InputError, Selection, Tick},
     monitors::{Monitor, Monitors},
     plan::{Pace, Slot, since, slots},
@@ -92,7 +92,9 @@ pub async fn run(probe: &Probe, tick: Tick, budget: Duration) -> Result<Summary,
     let mut slots = slots(&selected, tick.scheduled_at, now, pace);
     let mut settled = probe.settled.lock().await;
     let all = slots.len();
-    slots.retain(|slot| !settled.has(slot));
+    // What an event brings along is not what the schedule asks for, by whatever name and time.
+    let is_own = !matches!(tick.selection, Selection::Urls(_) | Selection::Monitors(_));
+    slots.retain(|slot| !is_own || !settled.has(slot));
     let invocation = Invocation {
         requester: &probe.requester,
         publisher: &publisher,
@@ -109,8 +111,10 @@ pub async fn run(probe: &Probe, tick: Tick, budget: Duration) -> Result<Summary,
     let mut failure = None;
     // Ends early only if Kafka takes longer than its reserve.
     while let Ok(Some((slot, published))) = timeout_at(deadline, working.next()).await {
-        if published.iter().all(|(_, _, acknowledged)| acknowledged.is_ok()) {
-            settled.add(slot);
+        // That a slot was missed is told again: it is the same record.
+        let is_verdict = |(outcome, _, acknowledged): &Published| *outcome != Outcome::Missed && acknowledged.is_ok();
+        if is_own && published.iter().all(is_verdict) {
+            settled.add(slot, now);
         }
         for (outcome, is_retried, acknowledged) in published {
             records += 1;
@@ -239,8 +243,10 @@ impl Invocation<'_> {
             let record = match failed.take() {
                 None if permit.is_err() || time_left.is_zero() => {
                     let at_a_time = self.gate.concurrency;
-                    let reason =
-                        format!("no time left: it waited for others, {at_a_time} at a time, {PER_HOST} of one host");
+                    let reason = format!(
+                        "no time left: it waited for others, {at_a_time} at a time, {PER_HOST} of one host, {KEPT_BODIES} of \
+                             whose bodies something is expected"
+                    );
                     published.push(self.miss(slot, reason).await);
                     return published;
                 }

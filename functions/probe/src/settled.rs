@@ -1,5 +1,5 @@
-//! The slots that have their verdict. A schedule delivers each tick at least once: when one comes twice, what is settled is
-//! not probed again.
+//! The slots of the configuration that have their verdict. A schedule delivers each tick at least once: when one comes twice,
+//! what is settled is not probed again.
 
 use std::collections::BTreeSet;
 
@@ -20,11 +20,10 @@ impl Settled {
         key(slot).is_some_and(|key| self.0.contains(&key))
     }
 
-    /// Notes that Kafka has its verdict, and forgets what is long past.
-    pub(crate) fn add(&mut self, slot: &Slot<'_>) {
-        let Some(key) = key(slot) else { return };
-        let past = key.0.checked_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
-        self.0.insert(key);
+    /// Notes that Kafka has its verdict, and forgets what is long past `now`.
+    pub(crate) fn add(&mut self, slot: &Slot<'_>, now: Timestamp) {
+        let past = now.checked_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
+        self.0.extend(key(slot));
         self.0 = self.0.split_off(&(past, String::new()));
     }
 }
@@ -52,14 +51,15 @@ mod tests {
         };
         let mut settled = Settled::default();
 
-        settled.add(&slot(&one, 0));
-        settled.add(&Slot::now(&one, now));
+        settled.add(&slot(&one, 0), now);
+        settled.add(&Slot::now(&one, now), now);
         assert!(settled.has(&slot(&one, 0)));
         assert!(!settled.has(&slot(&other, 0)) && !settled.has(&slot(&one, 1)) && !settled.has(&Slot::now(&one, now)));
 
-        settled.add(&slot(&other, 15));
+        let later = |minutes| now + SignedDuration::from_mins(minutes);
+        settled.add(&slot(&other, 15), later(15));
         assert!(settled.has(&slot(&one, 0)));
-        settled.add(&slot(&other, 16));
+        settled.add(&slot(&other, 15), later(16));
         assert!(!settled.has(&slot(&one, 0)) && settled.has(&slot(&other, 15)));
     }
 }

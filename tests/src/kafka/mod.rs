@@ -1,4 +1,4 @@
-//! Apache Kafka: one broker in KRaft mode, its jars from Maven Central, run with plain java.
+//! Apache Kafka: one broker in KRaft mode, or a cluster, its jars from Maven Central, run with plain java.
 
 mod cluster;
 pub mod secured;

@@ -10,12 +10,11 @@ use std::{
 pub struct Faults(Mutex<BTreeMap<&'static str, u64>>);
 
 /// Why flush may fail in a storm: what its errors say then, and what is meant by it.
-const FAILURES: [(&str, &str); 9] = [
+const FAILURES: [(&str, &str); 8] = [
     ("read-only", "batches refused by a database that is read-only"),
     ("statement timeout", "batches ended by a statement timeout"),
     ("too many clients", "batches without a connection"),
     ("remaining connection slots", "batches without a connection"),
-    ("No space left", "batches refused by a disk that is full"),
     ("deadlock", "batches in a deadlock"),
     ("starting up", "batches while the database recovered"),
     ("shutting down", "batches while the database recovered"),

@@ -32,10 +32,13 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// How many earlier batches are kept, to come again.
 const EARLIER: usize = 32;
 
-/// Instances of flush that killed the invocation they were in.
+/// Invocations of flush that were killed.
 pub const KILLS: &str = "flush killed in an invocation";
 /// Invocations that ran beside another one of the same records.
 pub const OVERLAPS: &str = "invocations beside another of the same records";
+
+/// Invocations of flush that ended its process by themselves: there is to be none.
+pub const ENDED: &str = "flush ended by itself";
 
 /// Runs instances of flush, well or badly.
 pub struct Lambda {
@@ -152,19 +155,26 @@ impl Lambda {
                 self.put_back(instance);
                 bail!(reason)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                if matches!(error, InvokeError::Ended(_)) {
+                    self.faults.hit(ENDED);
+                }
+                Err(error.into())
+            }
         }
     }
 
     async fn killed(&self, event: &Value) -> Result<Value> {
         let mut instance = self.instance().await?;
         let (pid, moment) = (instance.pid(), self.moment());
+        let mut is_struck = false;
         let answer = {
             let mut invocation = std::pin::pin!(instance.invoke(event, LIMIT));
             tokio::select! {
                 answer = &mut invocation => answer,
                 () = sleep(moment) => {
                     kill(pid, Signal::SIGKILL)?;
+                    is_struck = true;
                     invocation.await
                 }
             }
@@ -175,7 +185,7 @@ impl Lambda {
                 Ok(answer)
             }
             Err(InvokeError::Ended(status)) => {
-                self.faults.hit(KILLS);
+                self.faults.hit(if is_struck { KILLS } else { ENDED });
                 bail!("killed ({status})")
             }
             Err(InvokeError::Failed(reason)) => {

@@ -4,10 +4,11 @@ use std::{
     convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use fastrand::Rng;
 use nix::{
     sys::signal::{Signal, kill},
@@ -18,7 +19,7 @@ use tokio_postgres::{Client, NoTls};
 
 use super::faults::Faults;
 use crate::{
-    kafka::Kafka,
+    kafka::{Kafka, Stream},
     postgres::Postgres,
     proxy::{Harm, Proxy, Sender},
 };
@@ -40,8 +41,9 @@ pub const DATABASE: &str = "storm";
 pub struct Services {
     directory: PathBuf,
     postgres: Option<Postgres>,
-    /// The broker.
-    pub kafka: Kafka,
+    kafka: Arc<Mutex<Kafka>>,
+    /// How clients get to the broker.
+    pub stream: Stream,
     /// Before Postgres.
     pub proxy: Proxy,
 }
@@ -57,7 +59,9 @@ impl Services {
         let postgres = start_postgres(of_postgres, true).await?;
         postgres.create_database(DATABASE).await?;
         let proxy = Proxy::start(address(&postgres)).await?;
-        Ok(Self { directory, postgres: Some(postgres), kafka: kafka.await??, proxy })
+        let kafka = kafka.await??;
+        let stream = kafka.stream();
+        Ok(Self { directory, postgres: Some(postgres), kafka: Arc::new(Mutex::new(kafka)), stream, proxy })
     }
 
     /// How flush gets to the database.
@@ -71,8 +75,8 @@ impl Services {
     /// # Errors
     /// The database is away.
     pub async fn client(&self) -> Result<Client> {
-        let port = self.postgres.as_ref().map(Postgres::port).unwrap_or_default();
-        let string = format!("postgres://postgres@127.0.0.1:{port}/{DATABASE}?connect_timeout=60");
+        let postgres = self.postgres.as_ref().context("Postgres is away")?;
+        let string = format!("{}?connect_timeout=60", postgres.connection_string(DATABASE));
         let (client, connection) = tokio_postgres::connect(&string, NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
@@ -88,7 +92,7 @@ impl Services {
             sleep(Duration::from_millis(random.u64(LULL..4 * LULL))).await;
             // A broker takes seconds to come back, so it goes rarely.
             if round % 40 == 15 {
-                tokio::task::block_in_place(|| self.kafka.crash())?;
+                self.of_kafka(Kafka::crash).await?;
                 faults.hit("the broker killed and started again");
             }
             round += 1;
@@ -106,12 +110,18 @@ impl Services {
         }
     }
 
+    /// Does something to the broker that may take its time.
+    async fn of_kafka(&self, what: impl FnOnce(&mut Kafka) -> Result<()> + Send + 'static) -> Result<()> {
+        let kafka = Arc::clone(&self.kafka);
+        tokio::task::spawn_blocking(move || what(&mut kafka.lock().unwrap_or_else(PoisonError::into_inner))).await?
+    }
+
     /// Puts an end to whatever is under way.
     ///
     /// # Errors
     /// A service does not come back.
     pub async fn calm_down(&mut self) -> Result<()> {
-        self.kafka.signal(Signal::SIGCONT)?;
+        self.of_kafka(|kafka| kafka.signal(Signal::SIGCONT)).await?;
         if self.postgres.is_none() {
             let postgres = start_postgres(self.directory.join("postgres"), false).await?;
             self.proxy.lead_to(address(&postgres));
@@ -143,6 +153,7 @@ impl Services {
             });
             if harm == Harm::Hold {
                 sleep(Duration::from_millis(random.u64(50..800))).await;
+                trap.release();
             }
         }
         Ok(())
@@ -223,9 +234,9 @@ impl Services {
     }
 
     async fn pause_kafka(&self, random: &mut Rng, faults: &Faults) -> Result<()> {
-        self.kafka.signal(Signal::SIGSTOP)?;
+        self.of_kafka(|kafka| kafka.signal(Signal::SIGSTOP)).await?;
         sleep(Duration::from_millis(random.u64(200..1_500))).await;
-        self.kafka.signal(Signal::SIGCONT)?;
+        self.of_kafka(|kafka| kafka.signal(Signal::SIGCONT)).await?;
         faults.hit("the broker stood still");
         Ok(())
     }
