@@ -1,7 +1,7 @@
 //! Bytes that nobody meant: whatever comes in from outside is taken or refused, and never ends the function.
 //!
-//! `cargo test` runs a bounded number of random inputs, and of random changes to inputs that are good.
-//! `cargo bolero test --package local-stack NAME` looks for as long as one likes, led by what the code covers.
+//! `cargo test` runs a bounded number of random inputs, and of random changes to inputs that are good. They are targets of
+//! bolero (<https://camshaft.github.io/bolero/>), whose command runs them under libFuzzer for as long as one likes.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -92,6 +92,7 @@ impl Probe {
         let config = &self.config.stream;
         let connection = Connection::open(config).await?;
         let made = Publisher::new(&connection, &config.topic).map_err(ProbeError::Publisher)?;
+        publisher.take().map(Publisher::retire).unwrap_or_default();
         if let Some(partitions) = config.partitions
             && let Err(error) = topic::create(&connection, &config.topic, partitions).await
         {

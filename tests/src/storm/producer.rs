@@ -45,23 +45,28 @@ pub async fn produce(
         let numbers = first..(first + AT_ONCE).min(records.count);
         let sent = join_all(numbers.clone().map(|number| send(&publisher, records, number, faults))).await;
         acknowledged.extend(sent.into_iter().collect::<Result<Vec<_>>>()?);
-        if publisher.is_broken() {
-            publisher = Publisher::new(stream.connection(), topic)?;
-        }
+        renew(&mut publisher, stream, topic)?;
         // What may come twice is sent until it is known to be there.
         for number in numbers.filter(|number| has_id(*number)) {
             let known = &mut acknowledged[usize::try_from(number)?];
             while !*known {
                 faults.hit("records sent again, since Kafka had not acknowledged them");
                 sleep(PAUSE).await;
-                if publisher.is_broken() {
-                    publisher = Publisher::new(stream.connection(), topic)?;
-                }
+                renew(&mut publisher, stream, topic)?;
                 *known = send(&publisher, records, number, faults).await?;
             }
         }
     }
     Ok(Sent { acknowledged })
+}
+
+/// Another producer in the place of one that is of no more use, as probe does it.
+fn renew(publisher: &mut Publisher, stream: &Stream, topic: &str) -> Result<()> {
+    if publisher.is_broken() {
+        let broken = std::mem::replace(publisher, Publisher::new(stream.connection(), topic)?);
+        Publisher::retire(broken);
+    }
+    Ok(())
 }
 
 /// Whether Kafka acknowledged it.

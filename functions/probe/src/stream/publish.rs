@@ -1,6 +1,6 @@
 //! Records out to Kafka, each acknowledged.
 
-use std::time::Duration;
+use std::{sync::Arc, thread, time::Duration};
 
 use rdkafka::{
     ClientConfig,
@@ -64,6 +64,13 @@ impl Publisher {
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.producer.client().fatal_error().is_some() || self.context.is_refused()
+    }
+
+    /// Ends a producer that is of no more use, on a thread of its own: that waits for the client's threads, and those may wait for
+    /// a broker that does not answer.
+    pub fn retire(publisher: impl Into<Arc<Self>>) {
+        let publisher = publisher.into();
+        thread::spawn(move || drop(publisher));
     }
 
     /// Publishes a record under its URL and returns when every in-sync replica has it.
