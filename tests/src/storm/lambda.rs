@@ -181,7 +181,10 @@ impl Lambda {
         };
         match answer {
             Ok((answer, _)) => {
-                self.put_back(instance);
+                // It may have been struck when it had answered.
+                if !is_struck {
+                    self.put_back(instance);
+                }
                 Ok(answer)
             }
             Err(InvokeError::Ended(status)) => {
