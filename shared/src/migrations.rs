@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0005_reader.sql"),
     include_str!("../migrations/0006_writer.sql"),
     include_str!("../migrations/0007_rejects_whole.sql"),
+    include_str!("../migrations/0008_failures.sql"),
 ];
 
 /// The newest migration that the database has had.

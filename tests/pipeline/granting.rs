@@ -121,14 +121,14 @@ async fn whoever_may_not_change_an_old_schema_says_who_has_to() {
 
     let error = run(&flush(&nobody, "8d"), batch(0, &[record_at(URL, hours_ago(1))])).await.unwrap_err().to_string();
 
-    assert!(error.contains("has version 0 and this release needs 7"), "{error}");
+    assert!(error.contains("has version 0 and this release needs 8"), "{error}");
     assert!(error.contains("permission denied") && error.contains("cargo migrate"), "{error}");
     let migrate = |connection_string: &str| {
         example("migrate").env("WM_DB_CONNECTION_STRING", connection_string).output().unwrap()
     };
     assert!(!migrate(&nobody).status.success());
     let migrated = migrate(&place.connection_string);
-    assert_eq!(String::from_utf8_lossy(&migrated.stdout), "the schema has version 7\n");
+    assert_eq!(String::from_utf8_lossy(&migrated.stdout), "the schema has version 8\n");
 }
 
 #[tokio::test]

@@ -113,6 +113,7 @@ impl Truth {
             );
             let truth = self.client.query(&sql, &[&urls, &from, &to]).await.unwrap();
             for exact_probes in [i64::MAX, -1] {
+                let measure = Some(measure);
                 let query = HistoryQuery { urls, from, to, measure, exact_probes, ..HistoryQuery::default() };
                 let history = read(reader, &query).await.unwrap();
                 let context = format!("{query:?}");

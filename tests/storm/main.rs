@@ -19,7 +19,7 @@ use local_stack::{
 #[derive(Parser)]
 #[command(name = "cargo storm", bin_name = "cargo storm")]
 struct Arguments {
-    /// Records to send. A million took an hour on two busy cores.
+    /// Records to send. A million took nine to twenty minutes on two cores.
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1_000..))]
     records: u64,
     /// Records in a batch, at most: the smaller, the more invocations there are to kill.

@@ -86,7 +86,7 @@ fn value(figures: &Figures, metric: Metric) -> (String, &'static str) {
 }
 
 /// Milliseconds with three digits at most.
-fn duration(ms: f64) -> String {
+pub(crate) fn duration(ms: f64) -> String {
     match ms {
         ..9.95 => format!("{ms:.1} ms"),
         ..999.5 => format!("{ms:.0} ms"),
@@ -114,7 +114,8 @@ fn draw(label: &str, value: &str, colour: &str) -> String {
     )
 }
 
-fn escape(text: &str) -> String {
+/// A text as it is written in SVG and HTML, between tags and in attributes.
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -121,6 +121,15 @@ pub fn millis(micros: f64) -> f64 {
     micros.round() / 1_000.0
 }
 
+/// The size from which on a sample has room for an interval around the quantile `fraction`: where it is unlikely enough that
+/// all values are on one side of it.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+pub fn needed(fraction: f64) -> u64 {
+    let tail = (1.0 - CONFIDENCE) / 2.0;
+    (tail.ln() / fraction.max(1.0 - fraction).ln()).ceil() as u64
+}
+
 /// The ranks (from 0) between which the quantile `fraction` of whatever the sample is from lies; none where a rank is
 /// beyond the sample.
 fn interval(count: u64, fraction: f64) -> Interval {
@@ -167,7 +176,7 @@ fn approximate(count: u64, fraction: f64) -> (u64, u64) {
 mod tests {
     use statrs::distribution::{Binomial, DiscreteCDF as _};
 
-    use super::{EXACT_VARIANCE, approximate, interval};
+    use super::{EXACT_VARIANCE, approximate, interval, needed};
 
     #[test]
     fn what_is_approximated_is_never_less_sure_and_hardly_wider() {
@@ -195,6 +204,10 @@ mod tests {
         // By hand: 0.99 ^ 367 is 2.50 %, just above a fortieth; 0.99 ^ 368 is below.
         assert_eq!(interval(367, 0.99).1, None);
         assert_eq!(interval(368, 0.99).1, Some(367));
+        for (fraction, expected) in [(0.01, 368), (0.5, 6), (0.95, 72), (0.99, 368), (0.999, 3_688)] {
+            let both = |count| matches!(interval(count, fraction), (Some(_), Some(_)));
+            assert_eq!((needed(fraction), both(expected - 1), both(expected)), (expected, false, true), "{fraction}");
+        }
         assert_eq!(interval(10, 0.99), (Some(8), None));
         assert_eq!(interval(0, 0.5), (None, None));
         assert_eq!(interval(1, 0.5), (None, None));

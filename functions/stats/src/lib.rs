@@ -2,8 +2,9 @@
 //!
 //! In the order of the data: [`access`] says who may ask, [`route`] what for, and [`query`] reads the query string; [`ask`]
 //! asks [`history`], which reads Postgres; [`report`] makes the answer of [`figures`], in which [`estimate`] says what
-//! percentiles are worth, and [`order`] brings it into pages; [`table`], [`metrics`] and [`badge`] write it in other forms; and [`response`] sends it, the one
-//! place where an error becomes a status.
+//! percentiles are worth, and [`order`] brings it into pages; [`table`], [`metrics`] and [`badge`] write it in other forms.
+//! [`overview`] and [`failures`] are the answers to two more questions, and [`page`] is for people. [`response`] sends all of
+//! it, the one place where an error becomes a status.
 
 pub mod access;
 pub mod ask;
@@ -11,12 +12,15 @@ pub mod badge;
 mod cache;
 pub mod config;
 pub mod estimate;
+pub mod failures;
 pub mod figures;
 pub mod health;
 pub mod history;
 pub mod metrics;
 mod negotiate;
 pub mod order;
+pub mod overview;
+pub mod page;
 pub mod query;
 pub mod report;
 pub mod response;
@@ -24,15 +28,25 @@ pub mod route;
 pub mod table;
 
 use jiff::Timestamp;
-use lambda_http::{Body, Request, Response};
+use lambda_http::{
+    Body, Request, Response,
+    http::{HeaderMap, header},
+};
 use shared::{database::Database, timestamp};
 
 pub use crate::config::StatsConfig;
 use crate::{
-    ask::Question,
+    access::{Refused, Scope},
     cache::Cache,
-    query::StatsQuery,
-    report::StatsReport,
+    failures::FailuresQuestion,
+    history::HistoryError,
+    overview::question::OverviewQuestion,
+    page::Notice,
+    query::{MAX_OVERVIEW, StatsQuery},
+    report::{
+        StatsReport,
+        question::{Asked, ReportQuestion},
+    },
     response::{Reply, StatsError},
     route::{Endpoint, Route},
 };
@@ -64,19 +78,56 @@ pub async fn handle(stats: &Stats, request: Request) -> Result<Response<Body>, l
 async fn reply(stats: &Stats, request: &Request, now: Timestamp) -> Result<Reply, StatsError> {
     let endpoint = match Route::of(request, &stats.config.prefix)? {
         Route::Options => return Ok(Reply::Options),
+        Route::WithSlash(path) => return Ok(Reply::Elsewhere(path)),
         Route::Get(endpoint) => endpoint,
     };
-    let query = request.uri().query().unwrap_or_default();
-    if endpoint == Endpoint::OpenApi {
-        return endpoint.query(query).map(|_| Reply::openapi());
-    }
-    let scope = stats.config.access.check(request).await?;
-    match endpoint {
-        Endpoint::Health => {
-            endpoint.query(query)?;
-            Ok(Reply::Health(health::ask(stats, now).await?))
+    let (headers, query_string) = (request.headers(), request.uri().query().unwrap_or_default());
+    let scope = match endpoint {
+        Endpoint::OpenApi => return endpoint.query(query_string).map(|_| Reply::openapi()),
+        Endpoint::Asset(asset, fingerprint) => {
+            let compresses = negotiate::takes_gzip(&negotiate::text(headers, &header::ACCEPT_ENCODING));
+            return Ok(Reply::Asset { asset, fingerprint, compresses });
         }
-        endpoint => ask::answer(stats, request, endpoint, scope, now).await,
+        _ => stats.config.access.check(request).await,
+    };
+    if endpoint == Endpoint::Page {
+        return page_for(stats, headers, scope, now).await;
+    }
+    let (scope, query) = (scope?, endpoint.query(query_string)?);
+    match endpoint {
+        Endpoint::Health => Ok(Reply::Health(health::ask(stats, now).await?)),
+        Endpoint::Overview => {
+            let limit = query.limit.or(Some(MAX_OVERVIEW));
+            let question = OverviewQuestion::new(StatsQuery { limit, ..query }, &scope, now);
+            ask::answer(stats, headers, &question).await
+        }
+        Endpoint::Failures => ask::answer(stats, headers, &FailuresQuestion::new(&query, &scope, now)).await,
+        endpoint => {
+            let (asked, content_type) = (Asked::new(&query, &scope, now), endpoint.content_type(headers));
+            ask::answer(stats, headers, &ReportQuestion { asked, endpoint, content_type, query_string }).await
+        }
+    }
+}
+
+/// The page, for whoever asks: with what they may see.
+async fn page_for(
+    stats: &Stats,
+    headers: &HeaderMap,
+    scope: Result<Scope, Refused>,
+    now: Timestamp,
+) -> Result<Reply, StatsError> {
+    let scope = match scope {
+        Ok(scope) => scope,
+        Err(Refused::Unauthorized(_)) => return Ok(page::without_rows(Notice::Unauthorized)),
+        Err(Refused::Unknown(_)) => return Ok(page::without_rows(Notice::Unavailable)),
+    };
+    let first = StatsQuery { limit: Some(MAX_OVERVIEW), ..StatsQuery::default() };
+    match page::with_rows(stats, headers, OverviewQuestion::new(first, &scope, now)).await {
+        Err(error @ (StatsError::Slow | StatsError::History(HistoryError::Database(_)))) => {
+            lambda_http::tracing::error!("{error}");
+            Ok(page::without_rows(Notice::Unavailable))
+        }
+        answered => answered,
     }
 }
 
@@ -85,6 +136,5 @@ async fn reply(stats: &Stats, request: &Request, now: Timestamp) -> Result<Reply
 /// # Errors
 /// The database cannot be asked, or what is asked for cannot be had from it.
 pub async fn run(stats: &Stats, query: &StatsQuery, now: Timestamp) -> Result<StatsReport, StatsError> {
-    let question = Question::new(query, None, now);
-    ask::in_snapshot(stats, &question).await
+    ask::in_snapshot(stats, &Asked::new(query, &None, now)).await
 }

@@ -14,8 +14,9 @@ use crate::{
     config::Cors,
     health::Health,
     history::HistoryError,
+    page::{self, Asset, HTML, Notice},
     query::BadParameter,
-    route::{Endpoint, METHODS},
+    route::{Endpoint, Fingerprint, METHODS},
 };
 
 /// What there is to send.
@@ -37,6 +38,24 @@ pub enum Reply {
     Health(Health),
     /// The description of all this.
     OpenApi(&'static str),
+    /// The page without figures.
+    Page {
+        /// All of it.
+        html: String,
+        /// Why there are none.
+        notice: Notice,
+    },
+    /// What belongs to the page.
+    Asset {
+        /// Which.
+        asset: &'static Asset,
+        /// Whether that is what its path promised, for ever.
+        fingerprint: Fingerprint,
+        /// Whether it is to be sent compressed.
+        compresses: bool,
+    },
+    /// Where the page is, relative to what was asked for.
+    Elsewhere(String),
     /// What may be asked.
     Options,
 }
@@ -139,6 +158,32 @@ pub fn to_http(config: &StatsConfig, request: &Request, reply: Result<Reply, Sta
 
 fn respond(config: &StatsConfig, reply: Reply) -> Response<Body> {
     let (status, headers, body) = match reply {
+        Reply::Page { html, notice } => {
+            let status = match notice {
+                // Its script may know a token.
+                Notice::Unauthorized => StatusCode::OK,
+                Notice::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            let headers = vec![(header::CONTENT_TYPE, HTML.to_owned()), (header::CACHE_CONTROL, "no-store".to_owned())];
+            (status, headers, Body::Text(html))
+        }
+        Reply::Asset { asset, fingerprint, compresses } => {
+            let caching = match fingerprint {
+                Fingerprint::Right => "public, max-age=31536000, immutable",
+                Fingerprint::Other => "no-store",
+            };
+            let mut headers = vec![
+                (header::CONTENT_TYPE, asset.content_type.to_owned()),
+                (header::CACHE_CONTROL, caching.to_owned()),
+                (header::VARY, "Accept-Encoding".to_owned()),
+            ];
+            if compresses {
+                headers.push((header::CONTENT_ENCODING, "gzip".to_owned()));
+            }
+            let bytes = if compresses { asset.compressed.clone() } else { asset.bytes.to_vec() };
+            (StatusCode::OK, headers, Body::Binary(bytes))
+        }
+        Reply::Elsewhere(path) => (StatusCode::PERMANENT_REDIRECT, vec![(header::LOCATION, path)], Body::Empty),
         Reply::Answer { tag, answer } => {
             let mut headers = vec![(header::CONTENT_TYPE, answer.content_type.to_owned())];
             if answer.is_compressed {
@@ -168,6 +213,11 @@ fn respond(config: &StatsConfig, reply: Reply) -> Response<Body> {
         }
         Reply::Options => (StatusCode::NO_CONTENT, vec![(header::ALLOW, METHODS.to_owned())], Body::Empty),
     };
+    let mut headers = headers;
+    if headers.iter().any(|(name, value)| *name == header::CONTENT_TYPE && value == HTML) {
+        headers.push((header::CONTENT_SECURITY_POLICY, page::POLICY.to_owned()));
+        headers.push((header::REFERRER_POLICY, "no-referrer".to_owned()));
+    }
     build(status, headers, body)
 }
 

@@ -6,23 +6,38 @@ use lambda_http::{
     request::RequestContext,
 };
 
-use crate::{negotiate, query::StatsQuery, response::StatsError};
+use crate::{
+    negotiate,
+    page::{self, Asset},
+    query::StatsQuery,
+    response::StatsError,
+};
 
 /// The methods that each path takes.
 pub const METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// What a request is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
     /// To get something, or only what would be said about it.
     Get(Endpoint),
     /// To be told what may be asked.
     Options,
+    /// To be told that the page is elsewhere: its name is followed by a slash, from which all that is in it is reckoned.
+    WithSlash(String),
 }
 
 /// A path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
+    /// `/`, the status page.
+    Page,
+    /// What belongs to it.
+    Asset(&'static Asset, Fingerprint),
+    /// `/overview`.
+    Overview,
+    /// `/failures`.
+    Failures,
     /// `/stats`.
     Stats,
     /// `/metrics`.
@@ -33,6 +48,15 @@ pub enum Endpoint {
     Health,
     /// `/openapi.json`.
     OpenApi,
+}
+
+/// Whether the path of an asset names its contents as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fingerprint {
+    /// It does.
+    Right,
+    /// It names those of another release, while one takes the place of another.
+    Other,
 }
 
 impl Route {
@@ -48,8 +72,17 @@ impl Route {
             _ => None,
         };
         let stage = stage.map(|stage| format!("/{stage}")).unwrap_or_default();
-        let path = without(without(request.uri().path(), &stage), prefix);
-        let endpoint = Endpoint::of(path)?;
+        let whole = request.uri().path();
+        let path = without(without(whole, &stage), prefix);
+        let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+        let endpoint = match Endpoint::of(path) {
+            Err(_) if is_get && path.len() > 1 && (whole == stage || path == prefix) => {
+                // Relative, since what comes before may be more than is known here.
+                let name = whole.rsplit('/').next().unwrap_or_default();
+                return Ok(Self::WithSlash(format!("{name}/")));
+            }
+            found => found?,
+        };
         match *request.method() {
             Method::GET | Method::HEAD => Ok(Self::Get(endpoint)),
             Method::OPTIONS => Ok(Self::Options),
@@ -65,10 +98,17 @@ fn without<'path>(path: &'path str, before: &str) -> &'path str {
 
 impl Endpoint {
     /// The paths, for whoever looks for another one.
-    pub const PATHS: &str = "/stats, /metrics, /badge.svg, /health or /openapi.json";
+    pub const PATHS: &str = "/, /overview, /failures, /stats, /metrics, /badge.svg, /health or /openapi.json";
 
     fn of(path: &str) -> Result<Self, StatsError> {
+        if let Some(path) = path.strip_prefix("/assets/") {
+            let (asset, fingerprint) = page::asset(path).ok_or(StatsError::NotFound)?;
+            return Ok(Self::Asset(asset, fingerprint));
+        }
         match path.strip_suffix('/').unwrap_or(path) {
+            "" => Ok(Self::Page),
+            "/overview" => Ok(Self::Overview),
+            "/failures" => Ok(Self::Failures),
             "/stats" => Ok(Self::Stats),
             "/metrics" => Ok(Self::Metrics),
             "/badge.svg" => Ok(Self::Badge),
@@ -87,6 +127,10 @@ impl Endpoint {
             Self::Stats => (StatsQuery::STATS, None),
             Self::Metrics => (StatsQuery::METRICS, Some("1h")),
             Self::Badge => (StatsQuery::BADGE, Some("30d")),
+            Self::Overview => (StatsQuery::OVERVIEW, None),
+            Self::Failures => (StatsQuery::FAILURES, Some("24h")),
+            // What is in the address of the page is for its script.
+            Self::Page | Self::Asset(..) => return Ok(StatsQuery::default()),
             Self::Health | Self::OpenApi => (&[] as &[&str], None),
         };
         Ok(StatsQuery::parse_some(query, allowed, window)?)
@@ -99,7 +143,9 @@ impl Endpoint {
             Self::Stats => &["application/json", "text/csv"],
             Self::Metrics => &["text/plain", "application/openmetrics-text"],
             Self::Badge => &["image/svg+xml"],
-            Self::Health | Self::OpenApi => &["application/json"],
+            Self::Page => &["text/html"],
+            Self::Asset(asset, _) => &[asset.content_type],
+            Self::Overview | Self::Failures | Self::Health | Self::OpenApi => &["application/json"],
         };
         negotiate::media_type(&negotiate::text(headers, &header::ACCEPT), offered)
     }

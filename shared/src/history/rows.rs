@@ -80,8 +80,11 @@ fn add(row: &Row, selected: &mut BTreeMap<Key, Vec<Sample>>) -> Result<(), Datab
     Ok(())
 }
 
-/// The verdict that codes in the database stand for.
-fn verdict(status: Option<i16>, (outcome, (error, attempt)): (i16, (i16, i16))) -> Result<Verdict, DatabaseError> {
+/// The verdict that codes in the database stand for: the status, and those of outcome, error and attempt.
+///
+/// # Errors
+/// A code is of a newer release.
+pub fn verdict(status: Option<i16>, (outcome, (error, attempt)): (i16, (i16, i16))) -> Result<Verdict, DatabaseError> {
     let unknown = |what: &str, code: i16| {
         DatabaseError::Unexpected(format!("{what} of code {code}, which this release does not know"))
     };

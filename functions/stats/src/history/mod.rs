@@ -5,11 +5,13 @@
 //! which part a probe belongs to, `tally` adds up.
 
 mod cover;
+pub mod details;
 mod held;
 mod reader;
 mod schedule;
 mod snapshot;
 pub mod split;
+mod states;
 mod tally;
 mod targets;
 
@@ -23,12 +25,16 @@ pub use self::{
     held::{Held, Quorum},
     schedule::Schedule,
     snapshot::Snapshot,
+    states::State,
     tally::Tally,
     targets::Target,
 };
 
 /// Where an answer stops being exact unless it is asked to: up to here that takes tens of milliseconds.
 pub const EXACT_PROBES: i64 = 4_000_000;
+
+/// Durations that are kept one by one, whatever they are of: 32 MB of them.
+const EXACT_DURATIONS: u64 = 8_000_000;
 
 /// Buckets of time in one answer, at most: more would not fit into the six megabytes that Lambda answers with.
 pub const MAX_BUCKETS: u64 = 5_000;
@@ -54,14 +60,20 @@ pub struct HistoryQuery<'query> {
     pub scope: Option<&'query [String]>,
     /// Which of these targets, in their order; `None` for all.
     pub page: Option<Page>,
-    /// What the percentiles are of.
-    pub measure: Measure,
+    /// What the percentiles are of; `None` where probes are only to be counted.
+    pub measure: Option<Measure>,
     /// Into which parts.
     pub split: Split,
     /// How many probes there may be in the whole days of the window for the answer to be exact.
     pub exact_probes: i64,
+    /// How many durations are kept one by one, with those at the edges of the window, which no summary has; beyond, they are
+    /// kept as histograms.
+    pub exact_durations: u64,
     /// Whether it is to be known for how long verdicts held, and by which quorum of the locations, if by any.
     pub held: Option<Option<Quorum>>,
+    /// Whether it is to be known in which state each target is, which takes that it is to be known for how long verdicts held,
+    /// and that each hour of the window is read by itself.
+    pub states: bool,
     /// The last verdict of all holds no longer than until this instant.
     pub as_of: Micros,
 }
@@ -88,10 +100,12 @@ impl Default for HistoryQuery<'_> {
             page: None,
             from: None,
             to: None,
-            measure: Measure::ResponseTime,
+            measure: Some(Measure::ResponseTime),
             split: Split::default(),
             exact_probes: EXACT_PROBES,
+            exact_durations: EXACT_DURATIONS,
             held: None,
+            states: false,
             as_of: Micros::MAX,
         }
     }
@@ -104,7 +118,7 @@ pub struct History {
     pub targets: Vec<TargetHistory>,
     /// The last target of the page, if others follow.
     pub next: Option<Target>,
-    /// The names of locations, where it is split by them.
+    /// The names of locations, where it is split by them or has the states that they see.
     pub locations: BTreeMap<i16, String>,
     /// The window that is covered: the one asked for, unless part of it was dropped (`WM_CHUNK_RETENTION`,
     /// `WM_DAY_RETENTION`). `None` where it has no end on that side.
@@ -114,6 +128,8 @@ pub struct History {
 /// What was read of a target.
 #[derive(Default)]
 pub struct TargetHistory {
+    /// Its key in the table of targets.
+    pub id: i32,
     /// Which.
     pub target: Target,
     /// Its tags, as they were said last.
@@ -127,6 +143,8 @@ pub struct TargetHistory {
     /// For how long verdicts held, where that is asked for and known: by bucket, `None` for the whole window, and where it is
     /// split by location, by these; `None` for all of them together.
     pub held: BTreeMap<(Option<Micros>, Option<i16>), Held>,
+    /// In which state it is, from each location with a verdict in the window, where that is asked for.
+    pub states: BTreeMap<i16, State>,
 }
 
 /// Why there is no history.

@@ -1,13 +1,18 @@
 //! What a cover names, added up: chunks, summaries, and the hours that are not sealed.
 
-use std::{collections::BTreeMap, ops::Range, pin::pin};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    pin::pin,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use futures::{TryStreamExt as _, try_join};
 use shared::{
     Micros, Span,
     database::DatabaseError,
     history::{
-        FormatError, Measure, Sample,
+        FormatError, Measure, Sample, Verdict,
         chunk::{self, Columns, Samples},
         open,
     },
@@ -20,10 +25,11 @@ use tokio_postgres::{
 use super::{
     HistoryError, MAX_HISTOGRAMS, MAX_PARTS,
     cover::{self, Cover, Window},
-    held::{Run, Verdicts},
+    held::Verdicts,
     schedule::Schedule,
     split::{Part, Split},
-    tally::Tally,
+    states::States,
+    tally::{Keep, Tally},
     targets::Targets,
 };
 
@@ -34,6 +40,10 @@ pub(super) struct Tallies {
     pub(super) parts: BTreeMap<(i32, Part), Tally>,
     /// Per target, location and bucket; empty unless it is asked for.
     pub(super) verdicts: BTreeMap<(i32, i16, Option<Micros>), Verdicts>,
+    /// Per target and location; empty unless it is asked for.
+    pub(super) states: BTreeMap<(i32, i16), States>,
+    /// Whether there were too many durations to keep each, so that there are histograms.
+    is_coarse: bool,
 }
 
 /// Adds up what the queries return.
@@ -44,7 +54,13 @@ pub(super) struct Reader<'read> {
     /// What is measured, and in which group by phase.
     pub(super) measures: Vec<(Option<usize>, Measure)>,
     pub(super) window: Window,
-    pub(super) is_exact: bool,
+    /// What of durations, unless there are too many of them.
+    pub(super) keep: Keep,
+    /// How many may be kept one by one, and how many are, in all that is read.
+    pub(super) exact_durations: u64,
+    pub(super) kept: AtomicU64,
+    /// Whether it is to be known in which state targets are.
+    pub(super) with_states: bool,
     /// Whether it is to be known how long verdicts held.
     pub(super) with_verdicts: bool,
     /// Whether each verdict is to be kept for that.
@@ -62,6 +78,9 @@ impl Tallies {
                 Some(others) => others.append(&verdicts),
                 None => drop(self.verdicts.insert(key, verdicts)),
             }
+        }
+        for (key, states) in more.states {
+            self.states.entry(key).or_default().append(states);
         }
     }
 }
@@ -85,9 +104,14 @@ impl Reader<'_> {
         Ok(tallies)
     }
 
-    /// Whether there are no more parts than there may be: each takes some memory, and one with a histogram much of it.
-    pub(super) fn check(&self, tallies: &Tallies) -> Result<(), HistoryError> {
-        let limit = if self.is_exact { MAX_PARTS } else { MAX_HISTOGRAMS };
+    /// Whether there are no more parts than there may be: each takes some memory, and one with a histogram much of it. Beyond so
+    /// many durations, these take less.
+    pub(super) fn check(&self, tallies: &mut Tallies) -> Result<(), HistoryError> {
+        if self.kept.load(Ordering::Relaxed) > self.exact_durations && !tallies.is_coarse {
+            tallies.is_coarse = true;
+            tallies.parts.values_mut().for_each(Tally::coarsen);
+        }
+        let limit = if self.keep(tallies) == Keep::Histogram { MAX_HISTOGRAMS } else { MAX_PARTS };
         match tallies.parts.len() {
             parts if self.split != Split::default() && parts > limit => {
                 let parameter = if self.split.bucket.is_some() { "bucket" } else { "by" };
@@ -97,8 +121,22 @@ impl Reader<'_> {
         }
     }
 
+    /// Counts that so many samples were read.
+    fn count(&self, samples: usize) {
+        if self.keep == Keep::Each {
+            // A verdict with its instant takes as much as four durations.
+            let each = self.measures.len() + if self.keeps_each { 4 } else { 0 };
+            self.kept.fetch_add((samples * each) as u64, Ordering::Relaxed);
+        }
+    }
+
+    fn keep(&self, tallies: &Tallies) -> Keep {
+        if tallies.is_coarse && self.keep == Keep::Each { Keep::Histogram } else { self.keep }
+    }
+
     fn tally<'tallies>(&self, tallies: &'tallies mut Tallies, target: i32, part: Part) -> &'tallies mut Tally {
-        tallies.parts.entry((target, part)).or_insert_with(|| Tally::new(self.is_exact))
+        let keep = self.keep(tallies);
+        tallies.parts.entry((target, part)).or_insert_with(|| Tally::new(keep))
     }
 
     fn verdicts<'tallies>(
@@ -144,7 +182,7 @@ impl Reader<'_> {
                 let key = (target, location, self.split.bucket(starts_at));
                 self.verdicts(&mut tallies, key).add_course(self.schedule(target, location), course);
             }
-            self.check(&tallies)?;
+            self.check(&mut tallies)?;
         }
         Ok(tallies)
     }
@@ -163,11 +201,13 @@ impl Reader<'_> {
                 if self.split.needs_samples() {
                     let columns = Columns { samples: bytes, instants: instants.unwrap_or_default(), phases };
                     let samples = chunk::decode(hour, columns).map_err(DatabaseError::from)?;
+                    self.count(samples.len());
                     self.add_all(&mut tallies, (target, location), &samples);
-                    self.check(&tallies)?;
+                    self.check(&mut tallies)?;
                     continue;
                 }
                 let samples = Samples::read(hour, bytes).map_err(DatabaseError::from)?;
+                self.count(samples.count);
                 // Where the window does not cut it, its instants are of no use to a tally.
                 let cut = instants.filter(|_| !self.whole_hours().contains(&hour));
                 let part = self.split.part(location, None, hour);
@@ -181,10 +221,15 @@ impl Reader<'_> {
                     let instants = samples.instants(instants.unwrap_or_default()).map_err(DatabaseError::from)?;
                     let runs = runs(&samples, &instants, &window).map_err(DatabaseError::from)?;
                     if let Some(runs) = runs {
-                        self.verdicts(&mut tallies, key).extend(self.schedule(target, location), runs);
+                        let each = runs.iter().filter_map(|(run, verdict)| Some((*run, verdict.is_up()?)));
+                        self.verdicts(&mut tallies, key).extend(self.schedule(target, location), each);
+                        if self.with_states {
+                            let each = runs.iter().flat_map(|(run, verdict)| run.iter().map(|at| (*at, *verdict)));
+                            tallies.states.entry((target, location)).or_default().extend(each);
+                        }
                     }
                 }
-                self.check(&tallies)?;
+                self.check(&mut tallies)?;
             }
         }
         Ok(tallies)
@@ -196,8 +241,9 @@ impl Reader<'_> {
         let only = self.targets.only(cover.block);
         let selected = open::select(self.client, cover.block, only, &cover.unsealed_hours, self.with_phases()).await?;
         for ((owner, _), samples) in selected {
+            self.count(samples.len());
             self.add_all(&mut tallies, owner, &samples);
-            self.check(&tallies)?;
+            self.check(&mut tallies)?;
         }
         Ok(tallies)
     }
@@ -214,6 +260,10 @@ impl Reader<'_> {
         }
         if !self.with_verdicts {
             return;
+        }
+        if self.with_states {
+            let each = inside.clone().map(|sample| (sample.probed_at, sample.verdict));
+            tallies.states.entry((target, location)).or_default().extend(each);
         }
         let inside: Vec<&Sample> = inside.collect();
         let bucket = |sample: &Sample| self.split.bucket(sample.probed_at);
@@ -260,12 +310,16 @@ impl Reader<'_> {
     }
 }
 
-/// The verdicts of a chunk that came within a window, in the order of time. `None` where nothing of the chunk came within it.
+/// When verdicts came that follow each other and are the same, and that verdict.
+type Same<'instants> = (&'instants [Micros], Verdict);
+
+/// The verdicts of a chunk that came within a window, in the order of time, those that are the same in one. `None` where nothing
+/// of the chunk came within it.
 fn runs<'instants>(
     samples: &Samples<'_>,
     instants: &'instants [Micros],
     window: &Range<Micros>,
-) -> Result<Option<Vec<Run<'instants>>>, FormatError> {
+) -> Result<Option<Vec<Same<'instants>>>, FormatError> {
     let from = instants.partition_point(|instant| *instant < window.start);
     let to = instants.partition_point(|instant| *instant < window.end);
     if from >= to {
@@ -274,7 +328,7 @@ fn runs<'instants>(
     let mut runs = Vec::new();
     samples.for_each_run(|verdict, run| {
         let inside = instants.get(run.start.max(from)..run.end.min(to));
-        runs.extend(inside.zip(verdict.is_up()));
+        runs.extend(inside.map(|inside| (inside, verdict)));
     })?;
     Ok(Some(runs))
 }

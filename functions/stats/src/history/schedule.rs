@@ -16,7 +16,7 @@ impl Schedule {
     }
 
     /// Adds what held from an instant on, after all that was added before.
-    pub(super) fn push(&mut self, since: Micros, interval_ms: Option<i32>) {
+    pub(crate) fn push(&mut self, since: Micros, interval_ms: Option<i32>) {
         let interval = interval_ms.filter(|millis| *millis > 0).map(|millis| i64::from(millis) * 1_000);
         // Something else may have changed, or what was said late may be stored twice.
         if self.periods.last().is_none_or(|(_, last)| *last != interval) {

@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::atomic::AtomicU64,
     time::Duration,
 };
 
 use futures::{TryStreamExt as _, join};
-use shared::{Micros, Span, database::DatabaseError};
+use shared::{Micros, Span, database::DatabaseError, history::Measure};
 use tokio_postgres::{
     Client, Error,
     error::SqlState,
@@ -19,14 +20,15 @@ use super::{
     held::{Verdicts, by_quorum},
     reader::{Reader, Tallies, merge, summaries},
     split::Split,
-    targets::{Settings, Targets},
+    tally::Keep,
+    targets::{Settings, Target, Targets},
 };
 
 /// A state of the database that stays the same while it is looked at: a transaction that only reads.
 pub struct Snapshot<'client> {
-    client: &'client Client,
+    pub(super) client: &'client Client,
     /// None for a database without a schema.
-    version: Option<String>,
+    pub(super) version: Option<String>,
 }
 
 impl<'client> Snapshot<'client> {
@@ -98,24 +100,25 @@ impl<'client> Snapshot<'client> {
         if self.version.is_none() {
             return Ok(History { window: (query.from, query.to), ..History::default() });
         }
-        let (client, select_targets) = (self.client, include_str!("select_targets.sql"));
-        let names = [query.urls, query.monitors];
-        let parameters: Vec<_> = names.iter().map(|names| (names as &(dyn ToSql + Sync), Type::TEXT_ARRAY)).collect();
-        let (targets, unsealed) = join!(
-            client.query_typed(select_targets, &parameters),
-            client.query_typed(include_str!("select_unsealed.sql"), &[]),
-        );
-        let (targets, next) = Targets::read(&targets?, query)?;
+        let client = self.client;
+        let (targets, unsealed) =
+            join!(self.targets(query), client.query_typed(include_str!("select_unsealed.sql"), &[]));
+        let (targets, next) = targets?;
         let (horizon, unsealed) = Unsealed::read(&unsealed?)?;
         let window = Window::new(query.from, query.to, horizon);
         check_buckets(query.split, &targets, window)?;
 
-        let probes = whole_days(client, &targets, &unsealed, window).await?;
-        let is_exact = probes.is_some_and(|probes| probes <= query.exact_probes);
         let keeps_each = query.held.flatten().is_some();
+        // What is only counted is exact in summaries as well.
+        let probes = match query.measure {
+            Some(_) => whole_days(client, &targets, &unsealed, window).await?,
+            None => Some(i64::MAX),
+        };
+        let is_exact = probes.is_some_and(|probes| probes <= query.exact_probes);
         let coarsest = if keeps_each { Span::Hour } else { query.split.coarsest() };
         let coarsest = match probes {
-            _ if is_exact => Span::Hour,
+            // Summaries know no states.
+            _ if is_exact || query.states => Span::Hour,
             Some(probes) if coarsest == Span::Hour => {
                 return Err(HistoryError::TooMany { probes, limit: query.exact_probes });
             }
@@ -126,18 +129,25 @@ impl<'client> Snapshot<'client> {
             client,
             targets: &targets,
             split: query.split,
-            measures: query.split.measures(query.measure),
+            measures: query.split.measures(query.measure.unwrap_or(Measure::ResponseTime)),
             window,
-            is_exact,
+            keep: match query.measure {
+                None => Keep::Nothing,
+                Some(_) if is_exact => Keep::Each,
+                Some(_) => Keep::Histogram,
+            },
+            exact_durations: query.exact_durations,
+            kept: AtomicU64::default(),
+            with_states: query.states,
             with_verdicts: query.held.is_some(),
             keeps_each,
         };
         let mut tallies = Tallies::default();
         for &block in targets.blocks.keys() {
             tallies.extend(reader.read_block(&unsealed.cover(block, window, coarsest)).await?);
-            reader.check(&tallies)?;
+            reader.check(&mut tallies)?;
         }
-        let locations = if query.split.by.location {
+        let locations = if query.split.by.location || query.states {
             let rows = client.query_typed("select id, name from locations", &[]).await?;
             rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?
         } else {
@@ -145,6 +155,14 @@ impl<'client> Snapshot<'client> {
         };
         let targets = by_target(query, targets, tallies, window.ends().1);
         Ok(History { targets, next, locations, window: window.ends() })
+    }
+
+    /// The targets asked for, and the last of them, if others follow the page.
+    pub(super) async fn targets(&self, query: &HistoryQuery<'_>) -> Result<(Targets, Option<Target>), DatabaseError> {
+        let names = [query.urls, query.monitors];
+        let parameters: Vec<_> = names.iter().map(|names| (names as &(dyn ToSql + Sync), Type::TEXT_ARRAY)).collect();
+        let rows = self.client.query_typed(include_str!("select_targets.sql"), &parameters).await?;
+        Targets::read(&rows, query)
     }
 
     /// Ends it. To be awaited whatever was read, or the connection is to be given up.
@@ -227,7 +245,12 @@ fn by_target(
             let schedule = |location: i16| settings.schedules.get(&location).cloned().unwrap_or_default();
             history.schedules = locations.into_iter().map(|location| (location, schedule(location))).collect();
         }
-        (history.target, history.tags) = (settings.target, settings.tags);
+        (history.id, history.target, history.tags) = (*id, settings.target, settings.tags);
+    }
+    for ((target, location), states) in tallies.states {
+        if let Some((history, state)) = found.get_mut(&target).zip(states.state()) {
+            history.states.insert(location, state);
+        }
     }
     let mut histories: Vec<_> = found.into_values().collect();
     histories.sort_by(|one, other| one.target.cmp(&other.target));

@@ -27,29 +27,50 @@ pub struct Tally {
     timeouts: Distribution,
 }
 
-/// Durations: each of them, or how many there are in each bucket.
+/// What is kept of durations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Nothing: probes are only counted.
+    Nothing,
+    /// Each of them.
+    Each,
+    /// How many there are in each bucket.
+    Histogram,
+}
+
+/// Durations, as they are kept.
 #[derive(Clone)]
 enum Distribution {
+    Nothing,
     Exact(Vec<i32>),
     Histogram(Histogram),
 }
 
 impl Distribution {
-    /// The histogram, made of the durations so far where there was none.
-    fn as_histogram(&mut self) -> &mut Histogram {
+    fn new(keep: Keep) -> Self {
+        match keep {
+            Keep::Nothing => Self::Nothing,
+            Keep::Each => Self::Exact(Vec::new()),
+            Keep::Histogram => Self::Histogram(Histogram::default()),
+        }
+    }
+
+    /// The histogram, made of the durations so far where there was none; none where nothing is kept.
+    fn as_histogram(&mut self) -> Option<&mut Histogram> {
         if let Self::Exact(durations) = self {
             let mut histogram = Histogram::default();
             durations.iter().for_each(|&micros| histogram.add(micros));
             *self = Self::Histogram(histogram);
         }
         match self {
-            Self::Histogram(histogram) => histogram,
-            Self::Exact(_) => unreachable!("it was just replaced"),
+            Self::Histogram(histogram) => Some(histogram),
+            Self::Nothing | Self::Exact(_) => None,
         }
     }
 
     fn add(&mut self, micros: i32) {
         match self {
+            Self::Nothing => {}
             Self::Exact(durations) => durations.push(micros),
             Self::Histogram(histogram) => histogram.add(micros),
         }
@@ -58,6 +79,7 @@ impl Distribution {
     /// Adds the durations of a decoded list, that is without [`NONE`].
     fn add_all(&mut self, entries: &[i32]) {
         match self {
+            Self::Nothing => {}
             Self::Exact(durations) if entries.contains(&NONE) => {
                 durations.extend(entries.iter().filter(|entry| **entry != NONE));
             }
@@ -68,6 +90,7 @@ impl Distribution {
 
     fn count(&self) -> u64 {
         match self {
+            Self::Nothing => 0,
             Self::Exact(durations) => durations.len() as u64,
             Self::Histogram(histogram) => histogram.total(),
         }
@@ -75,6 +98,7 @@ impl Distribution {
 
     fn order_statistics(&mut self, ranks: &[u64]) -> Option<Vec<f64>> {
         match self {
+            Self::Nothing => None,
             Self::Exact(durations) => order_statistics(durations, ranks),
             Self::Histogram(histogram) => histogram.order_statistics(ranks),
         }
@@ -84,8 +108,11 @@ impl Distribution {
     fn merge(&mut self, other: Self) {
         match other {
             other if matches!(self, Self::Exact(durations) if durations.is_empty()) => *self = other,
+            Self::Nothing => {}
             Self::Exact(durations) => self.add_all(&durations),
-            Self::Histogram(histogram) => self.as_histogram().merge(&histogram),
+            Self::Histogram(histogram) => {
+                self.as_histogram().into_iter().for_each(|own| own.merge(&histogram));
+            }
         }
     }
 }
@@ -98,22 +125,27 @@ fn is_timeout(verdict: Verdict) -> bool {
 impl Default for Tally {
     /// Nothing, exactly.
     fn default() -> Self {
-        Self::new(true)
+        Self::new(Keep::Each)
     }
 }
 
 impl Tally {
-    /// A tally that keeps every duration, or a histogram of them.
-    pub(super) fn new(is_exact: bool) -> Self {
-        let distribution =
-            if is_exact { Distribution::Exact(Vec::new()) } else { Distribution::Histogram(Histogram::default()) };
-        Self { counts: Counts::default(), range: None, timeouts: distribution.clone(), distribution }
+    /// A tally of nothing yet.
+    pub(super) fn new(keep: Keep) -> Self {
+        let [distribution, timeouts] = [(); 2].map(|()| Distribution::new(keep));
+        Self { counts: Counts::default(), range: None, distribution, timeouts }
+    }
+
+    /// Keeps histograms from now on, if it keeps anything.
+    pub(super) fn coarsen(&mut self) {
+        let _: Option<_> = self.distribution.as_histogram();
+        let _: Option<_> = self.timeouts.as_histogram();
     }
 
     /// Whether the percentiles are exact.
     #[must_use]
     pub fn is_exact(&self) -> bool {
-        matches!(self.distribution, Distribution::Exact(_))
+        !matches!(self.distribution, Distribution::Histogram(_))
     }
 
     /// The largest relative error that a percentile can have: 0 where it is exact.
@@ -155,6 +187,7 @@ impl Tally {
     #[expect(clippy::cast_precision_loss, reason = "sums of microseconds are far below 2^53")]
     pub fn mean(&self) -> Option<f64> {
         match &self.distribution {
+            Distribution::Nothing => None,
             Distribution::Exact(durations) => {
                 let sum: i64 = durations.iter().map(|&micros| i64::from(micros)).sum();
                 (!durations.is_empty()).then(|| sum as f64 / durations.len() as f64)
@@ -168,6 +201,7 @@ impl Tally {
     #[must_use]
     pub fn quantiles<const N: usize>(&mut self, fractions: [f64; N]) -> Option<[f64; N]> {
         match &mut self.distribution {
+            Distribution::Nothing => None,
             Distribution::Exact(durations) => quantiles(durations, fractions),
             Distribution::Histogram(histogram) => {
                 let found: Option<Vec<_>> =
@@ -195,7 +229,9 @@ impl Tally {
         phase: Option<(usize, &[u8])>,
         window: &Range<Micros>,
     ) -> Result<(), FormatError> {
-        let response_times = samples.response_times()?;
+        let keeps = !matches!(self.distribution, Distribution::Nothing);
+        // Without them, each is NONE.
+        let response_times = if keeps { samples.response_times()? } else { vec![NONE; samples.count] };
         let of_phase = phase.map(|(phase, bytes)| decode_phase(bytes, phase, samples.count)).transpose()?;
         let durations = of_phase.as_ref().unwrap_or(&response_times);
         let counts = |verdict: Verdict| of_phase.is_some() || verdict.status.is_some();
@@ -237,12 +273,12 @@ impl Tally {
         summary: &[u8],
         phase: Option<(usize, &[u8])>,
     ) -> Result<Head, FormatError> {
-        let histogram = self.distribution.as_histogram();
+        let (histogram, timeouts) = (self.distribution.as_histogram(), self.timeouts.as_histogram());
         let head = match phase {
-            None => read_summary(starts_at, summary, [Some(histogram), Some(self.timeouts.as_histogram())])?,
+            None => read_summary(starts_at, summary, [histogram, timeouts])?,
             Some((phase, phases)) => {
-                merge_phase(phases, phase, histogram)?;
-                read_summary(starts_at, summary, [None, Some(self.timeouts.as_histogram())])?
+                histogram.map_or(Ok(()), |histogram| merge_phase(phases, phase, histogram))?;
+                read_summary(starts_at, summary, [None, timeouts])?
             }
         };
         self.counts.merge(&head.counts);

@@ -17,6 +17,11 @@ use crate::{
     order::{self, Cursor, Sort},
 };
 
+/// Targets in a page of an overview, at most: with the days of each, they have nearly as many buckets as an answer may.
+pub const MAX_OVERVIEW: usize = 50;
+/// Failures in an answer, at most.
+pub const MAX_FAILURES: usize = 200;
+
 /// The first second of the year 1, before which there are no probes.
 const FIRST_SECOND: i64 = -62_135_596_800;
 
@@ -156,6 +161,10 @@ impl StatsQuery {
     ];
     /// Those of `GET /metrics`.
     pub const METRICS: &[&str] = &["url", "monitor", "tag", "window", "percentiles", "quorum"];
+    /// Those of `GET /overview`.
+    pub const OVERVIEW: &[&str] = &["url", "monitor", "tag", "limit", "cursor"];
+    /// Those of `GET /failures`.
+    pub const FAILURES: &[&str] = &["url", "monitor", "tag", "window", "from", "to", "limit"];
     /// Those of `GET /badge.svg`.
     pub const BADGE: &[&str] = &["url", "monitor", "window", "metric"];
 
@@ -239,6 +248,14 @@ impl StatsQuery {
         }
         if parsed.cursor.as_ref().is_some_and(|cursor| cursor.sort != parsed.sort.name()) {
             refuse("cursor", "it is of an answer in another order: expected the same sort as there");
+        }
+        let most = match allowed {
+            _ if allowed == Self::OVERVIEW => MAX_OVERVIEW,
+            _ if allowed == Self::FAILURES => MAX_FAILURES,
+            _ => usize::MAX,
+        };
+        if parsed.limit.is_some_and(|limit| limit > most) {
+            refuse("limit", &format!("it is too large: expected {most} at most"));
         }
         if allowed == Self::BADGE {
             parsed.percentiles = vec![badge::percentile(parsed.metric)];

@@ -1,110 +1,22 @@
-//! The report: what is known about each target, whole and in parts, in the order that was asked for.
+//! Figures of what was read, whole and in parts.
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use shared::{Micros, history::Measure, timestamp};
+use shared::{Micros, history::Measure};
 
+use super::{BucketStats, GroupStats, PreviousStats, TargetStats};
 use crate::{
     estimate::Intervals,
     figures::{CLASSES, Coverage, Figures, Population, Uptime, expected, name},
     history::{
-        Held, History, HistoryError, MAX_BUCKETS, Schedule, Tally, TargetHistory,
+        Held, HistoryError, MAX_BUCKETS, Schedule, Tally, TargetHistory,
         split::{Bucket, Group, Part},
     },
-    order::{Cursor, sort},
     query::StatsQuery,
 };
 
-/// The answer of `GET /stats`. The envelope and the first five names of an entry are those of the Python CLI `wm`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StatsReport {
-    /// One entry per target, in the order that was asked for.
-    pub stats: Vec<TargetStats>,
-    /// The cursor of the next page, if there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-}
-
-/// What is known about one target within the window.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TargetStats {
-    /// The URL as configured.
-    pub url: String,
-    /// About all of its probes.
-    #[serde(flatten)]
-    pub figures: Figures,
-    /// The id of its monitor; null for a target that has none.
-    pub monitor: Option<String>,
-    /// The tags that were said last.
-    pub tags: Vec<String>,
-    /// From one slot to the next, at the last of them, in milliseconds; null where no schedule asked.
-    pub interval_ms: Option<i64>,
-    /// The window as asked for, `all`, or `custom` with ends of its own.
-    pub window: String,
-    /// Where what is counted begins, inclusive: with the window, or later where older history was dropped; null where
-    /// nothing was and everything is counted.
-    #[serde(with = "timestamp::option")]
-    pub from: Option<Timestamp>,
-    /// Where it ends, exclusive; null where everything is counted.
-    #[serde(with = "timestamp::option")]
-    pub to: Option<Timestamp>,
-    /// With `compare=previous`: about the window before this one; null where nothing was in it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<PreviousStats>,
-    /// With `by=`: about parts of them, each of which has at least one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub groups: Option<Vec<GroupStats>>,
-    /// With `bucket=` alone: about each bucket of the window, in their order; one without a probe has zeros.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub series: Option<Vec<BucketStats>>,
-}
-
-/// What is known about probes that have something in common, or about a phase of them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GroupStats {
-    /// What they have in common, by what it is: the `location`, the class of the `status` (`none` without a response), the
-    /// `outcome`; or the `phase`.
-    pub group: BTreeMap<String, String>,
-    /// About these probes.
-    #[serde(flatten)]
-    pub figures: Figures,
-    /// With `compare=previous`: about the same in the window before; null where nothing was in it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<PreviousStats>,
-    /// With `bucket=`: about each bucket of the window, in their order; one without a probe has zeros.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub series: Option<Vec<BucketStats>>,
-}
-
-/// What is known about probes that started within some time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BucketStats {
-    /// When the bucket begins: at a multiple of its length in UTC, be the window what it may.
-    #[serde(with = "timestamp")]
-    pub bucket: Timestamp,
-    /// About its probes that are in the window.
-    #[serde(flatten)]
-    pub figures: Figures,
-}
-
-/// What is known about the window before.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PreviousStats {
-    /// Where it begins, inclusive.
-    #[serde(with = "timestamp::option")]
-    pub from: Option<Timestamp>,
-    /// Where it ends, exclusive: where the window begins.
-    #[serde(with = "timestamp::option")]
-    pub to: Option<Timestamp>,
-    /// About its probes.
-    #[serde(flatten)]
-    pub figures: Figures,
-}
-
 /// Makes figures of one history.
-struct Writer<'query> {
+pub(super) struct Writer<'query> {
     query: &'query StatsQuery,
     /// The window as it was read.
     window: (Option<Micros>, Option<Micros>),
@@ -125,48 +37,19 @@ struct Selection {
     bucket: Option<Micros>,
 }
 
-impl StatsReport {
-    /// The report of what was read, and of what was read of the window before. Slots are expected to have been probed until
-    /// `as_of`.
-    ///
-    /// # Errors
-    /// It would have more than [`MAX_BUCKETS`] buckets.
-    pub fn new(
-        history: History,
-        previous: Option<History>,
-        query: &StatsQuery,
+impl<'query> Writer<'query> {
+    /// Of nothing yet; slots are expected to have been probed until `as_of`.
+    pub(super) fn new(
+        query: &'query StatsQuery,
+        window: (Option<Micros>, Option<Micros>),
         as_of: Micros,
-    ) -> Result<Self, HistoryError> {
-        let writer = |locations, window| Writer {
-            query,
-            window,
-            as_of,
-            until: as_of,
-            locations,
-            intervals: Intervals::default(),
-            buckets: 0,
-        };
-        let mut before = BTreeMap::new();
-        if let Some(previous) = previous {
-            let mut writer = writer(previous.locations, previous.window);
-            for target in previous.targets {
-                before.insert(target.target.clone(), writer.previous(&target));
-            }
-        }
-        let mut writer = writer(history.locations, history.window);
-        let mut stats = Vec::with_capacity(history.targets.len());
-        for target in history.targets {
-            let (total, groups) = before.remove(&target.target).unwrap_or_default();
-            stats.push(writer.target(target, total, groups)?);
-        }
-        let next = history.next.map(|last| Cursor::new(query.sort, None, last.url, last.monitor));
-        let next = sort(&mut stats, query).or(next);
-        Ok(Self { stats, next: next.map(|next| next.encode()) })
+        locations: BTreeMap<i16, String>,
+    ) -> Self {
+        Self { query, window, as_of, until: as_of, locations, intervals: Intervals::default(), buckets: 0 }
     }
-}
 
-impl Writer<'_> {
-    fn target(
+    /// What is known about a target, with what is known about the window before.
+    pub(super) fn target(
         &mut self,
         mut target: TargetHistory,
         previous: Option<PreviousStats>,
@@ -221,7 +104,10 @@ impl Writer<'_> {
     }
 
     /// The figures of a window before: all of it, and by group.
-    fn previous(&mut self, target: &TargetHistory) -> (Option<PreviousStats>, BTreeMap<Group, PreviousStats>) {
+    pub(super) fn previous(
+        &mut self,
+        target: &TargetHistory,
+    ) -> (Option<PreviousStats>, BTreeMap<Group, PreviousStats>) {
         let [from, to] = [self.window.0, self.window.1].map(|end| end.map(Micros::timestamp));
         let by_location = self.query.split.by.is_by_location_alone();
         self.until = until(self.as_of, target.total.range);

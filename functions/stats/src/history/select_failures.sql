@@ -1,0 +1,15 @@
+-- The newest probes of targets ($1) from $2 to $3 that failed, and slots that were missed: $4 of all of them, at most.
+select
+    failed.probed_at, failed.http_status_code, failed.outcome, failed.error_kind, failed.attempt, failed.response_time_us,
+    failed.error_message, targets.url, targets.monitor, locations.name as location
+from unnest($1) as asked (target_id)
+cross join lateral (
+    select * from probes
+    where probes.target_id = asked.target_id and outcome >= 2 and probed_at >= $2 and probed_at < $3
+    order by probed_at desc
+    limit $4
+) as failed
+join targets on targets.id = failed.target_id
+join locations on locations.id = failed.location_id
+order by failed.probed_at desc, targets.url, targets.monitor
+limit $4

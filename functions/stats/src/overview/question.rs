@@ -1,0 +1,202 @@
+//! What has to be read for the overview: five windows in one state of the database.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use shared::{Micros, database::DatabaseError};
+
+use super::{
+    DayOverview, HourOverview, Latency, Overview, TargetOverview, WindowOverview,
+    state::{LocationState, together},
+};
+use crate::{
+    access::Scope,
+    ask::{Look, Question, Written},
+    history::{
+        HistoryError, HistoryQuery, Snapshot, Target,
+        details::Probe,
+        split::{Bucket, Split},
+    },
+    query::{StatsQuery, Window},
+    report::{StatsReport, TargetStats, question::Asked},
+    response::StatsError,
+};
+
+const DAY: i64 = 86_400_000_000;
+/// The windows that are counted, and how many days each has.
+const WINDOWS: [(&str, i64); 4] = [("24h", 1), ("7d", 7), ("30d", 30), ("90d", 90)];
+
+/// Which targets, by whom and when.
+pub struct OverviewQuestion<'query> {
+    query: StatsQuery,
+    scope: &'query Scope,
+    now: Timestamp,
+    /// The last full minute, and the end of the one that goes on: what came within it is to be seen at once.
+    as_of: Micros,
+    to: Micros,
+}
+
+/// What is known of a target beside its figures.
+#[derive(Default)]
+struct Known {
+    id: i32,
+    locations: Vec<(i16, LocationState)>,
+}
+
+impl<'query> OverviewQuestion<'query> {
+    /// A query as of now.
+    #[must_use]
+    pub fn new(query: StatsQuery, scope: &'query Scope, now: Timestamp) -> Self {
+        let as_of = Bucket::Minute.start(now.into());
+        Self { query, scope, now, as_of, to: Bucket::Minute.end(as_of) }
+    }
+
+    /// The query for so many of the last days.
+    fn window(&self, days: i64, bucket: Option<Bucket>) -> StatsQuery {
+        let from = Some(Micros(self.to.0 - days * DAY).timestamp());
+        let window = Window::Between { from, to: Some(self.to.timestamp()) };
+        StatsQuery { window, split: Split { bucket, ..Split::default() }, ..self.query.clone() }
+    }
+
+    /// Counts what is in a window, of targets of which the keys come with it.
+    async fn count(
+        &self,
+        snapshot: &Snapshot<'_>,
+        query: StatsQuery,
+    ) -> Result<(StatsReport, BTreeMap<Target, i32>), HistoryError> {
+        let query = StatsQuery { percentiles: Vec::new(), ..query };
+        let asked = HistoryQuery { measure: None, ..Asked::new(&query, self.scope, self.now).history() };
+        let history = snapshot.read(&asked).await?;
+        let ids = history.targets.iter().map(|target| (target.target.clone(), target.id)).collect();
+        Ok((StatsReport::new(history, None, &query, self.as_of)?, ids))
+    }
+
+    /// The last day and the one before, with the state of each target.
+    async fn last_day(&self, snapshot: &Snapshot<'_>) -> Result<(StatsReport, BTreeMap<Target, Known>), HistoryError> {
+        let query = StatsQuery { compare: true, ..self.window(1, Some(Bucket::Hour)) };
+        let asked = Asked::new(&query, self.scope, self.now);
+        let previous = match asked.previous() {
+            Some(previous) => Some(snapshot.read(&previous).await?),
+            None => None,
+        };
+        let history = snapshot.read(&HistoryQuery { states: true, ..asked.history() }).await?;
+        let from = Micros(self.to.0 - DAY);
+        let mut known = BTreeMap::new();
+        for target in &history.targets {
+            let located = target.states.iter().map(|(location, seen)| {
+                let name = history.locations.get(location).cloned().unwrap_or_default();
+                (*location, LocationState::new(name, seen, target.schedules.get(location), (from, self.as_of)))
+            });
+            let mut locations: Vec<_> = located.collect();
+            locations.sort_by(|(_, one), (_, other)| one.location.cmp(&other.location));
+            known.insert(target.target.clone(), Known { id: target.id, locations });
+        }
+        self.explain(snapshot, &mut known).await?;
+        Ok((StatsReport::new(history, previous, &query, self.as_of)?, known))
+    }
+
+    /// Adds the reasons why targets are not up.
+    async fn explain(&self, snapshot: &Snapshot<'_>, known: &mut BTreeMap<Target, Known>) -> Result<(), DatabaseError> {
+        let probe = |id: i32, location: i16, seen: &LocationState| Probe {
+            target: id,
+            location,
+            probed_at: seen.last_probe_at.into(),
+        };
+        let unwell = known.values().flat_map(|Known { id, locations }| {
+            let unwell = locations.iter().filter(|(_, seen)| seen.error.is_some());
+            unwell.map(move |(location, seen)| probe(*id, *location, seen))
+        });
+        let reasons = snapshot.reasons(&unwell.collect::<Vec<_>>()).await?;
+        for Known { id, locations } in known.values_mut() {
+            for (location, seen) in locations {
+                seen.reason = reasons.get(&probe(*id, *location, seen)).cloned();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Look for OverviewQuestion<'_> {
+    type Found = Overview;
+
+    async fn look(&self, snapshot: &Snapshot<'_>) -> Result<Overview, HistoryError> {
+        let (day, mut known) = self.last_day(snapshot).await?;
+        let (week, _) = self.count(snapshot, self.window(7, None)).await?;
+        let (month, _) = self.count(snapshot, self.window(30, None)).await?;
+        let (quarter, ids) = self.count(snapshot, self.window(90, Some(Bucket::Day))).await?;
+        let certificates = snapshot.certificates(&ids.values().copied().collect::<Vec<_>>()).await?;
+
+        let [mut day, mut week, mut month] = [day, week, month].map(by_target);
+        let mut targets = Vec::with_capacity(quarter.stats.len());
+        for quarter in quarter.stats {
+            let target = name(&quarter);
+            let certificate = ids.get(&target).and_then(|id| certificates.get(id)).copied();
+            let locations = known.remove(&target).unwrap_or_default().locations;
+            let locations = locations.into_iter().map(|(_, seen)| seen).collect();
+            let [day, week, month] = [&mut day, &mut week, &mut month].map(|stats| stats.remove(&target));
+            targets.push(overview(locations, certificate, self.to, [day, week, month, Some(quarter)]));
+        }
+        Ok(Overview { as_of: self.as_of.timestamp(), targets, next: quarter.next })
+    }
+}
+
+impl Question for OverviewQuestion<'_> {
+    fn key(&self) -> String {
+        format!("overview {:?} {:?} {:?}", self.query, self.scope, self.as_of)
+    }
+
+    fn write(&self, overview: Overview) -> Result<Written, StatsError> {
+        let text = serde_json::to_string(&overview)?;
+        Ok(Written { content_type: "application/json", text, next: None })
+    }
+}
+
+/// What is known of a target, from its newest probes and its last 1, 7, 30 and 90 days.
+fn overview(
+    locations: Vec<LocationState>,
+    certificate: Option<Micros>,
+    to: Micros,
+    windows: [Option<TargetStats>; 4],
+) -> TargetOverview {
+    let counted = WINDOWS.into_iter().zip(&windows).map(|((name, days), stats)| match stats {
+        Some(stats) => WindowOverview::new(name, stats),
+        None => WindowOverview::nothing(name, (Micros(to.0 - days * DAY), to)),
+    });
+    let counted = counted.collect();
+    let [day, _, _, quarter] = windows;
+    let (state, since) = together(&locations);
+    let days = quarter.iter().flat_map(|quarter| quarter.series.iter().flatten()).map(DayOverview::new).collect();
+    let hours = day.iter().flat_map(|day| day.series.iter().flatten()).map(HourOverview::new).collect();
+    let nothing = Latency { population_size: 0, exact: true, max_relative_error: 0.0, percentiles: Vec::new() };
+    let latency = day.as_ref().map_or(nothing, |day| Latency::new(&day.figures));
+    let previous = day.as_ref().and_then(|day| day.previous.as_ref()).map(|previous| Latency::new(&previous.figures));
+    let newest = day.or(quarter);
+    let last_probe_at = newest.as_ref().and_then(|stats| stats.figures.last_probe_at);
+    let interval_ms = newest.as_ref().and_then(|stats| stats.interval_ms);
+    let (url, monitor, tags) = newest.map(|stats| (stats.url, stats.monitor, stats.tags)).unwrap_or_default();
+    let certificate_expires_at = certificate.map(Micros::timestamp);
+    TargetOverview {
+        url,
+        monitor,
+        tags,
+        interval_ms,
+        state,
+        since,
+        last_probe_at,
+        certificate_expires_at,
+        locations,
+        windows: counted,
+        latency,
+        previous,
+        hours,
+        days,
+    }
+}
+
+fn name(stats: &TargetStats) -> Target {
+    Target { url: stats.url.clone(), monitor: stats.monitor.clone().unwrap_or_default() }
+}
+
+fn by_target(report: StatsReport) -> BTreeMap<Target, TargetStats> {
+    report.stats.into_iter().map(|stats| (name(&stats), stats)).collect()
+}

@@ -1,0 +1,421 @@
+//! The overview, the last failures and the page: what state targets are in, and what is shown of it to whom.
+
+use lambda_http::{Body, http::Response};
+use serde_json::{Value, json};
+use shared::{Micros, timestamp};
+use stats::{
+    Stats, handle,
+    history::{HistoryQuery, read},
+    page::POLICY,
+};
+
+use crate::{
+    serving::{header, request, send, text},
+    support::{Place, batch, event, hours_ago, record_at, seal_step},
+};
+
+const MINUTE: i64 = 60_000_000;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// The last full minute as a test began, which may go on into the next.
+#[derive(Clone, Copy)]
+struct Clock(Micros);
+
+impl Clock {
+    fn new() -> Self {
+        let now = Micros::from(timestamp::now()).0;
+        Self(Micros(now - now.rem_euclid(MINUTE)))
+    }
+
+    fn ago(self, minutes: i64) -> Micros {
+        Micros(self.0.0 - minutes * MINUTE)
+    }
+
+    /// As answers have it.
+    fn minute(self, minutes: i64) -> Value {
+        json!(timestamp::format(self.ago(minutes).timestamp()))
+    }
+
+    /// A record of a probe so many minutes ago, of a monitor that is probed each minute.
+    fn record(self, minutes: i64, monitor: &str, more: &Value) -> Value {
+        let mut record = record_at(&format!("https://{monitor}.test/"), self.ago(minutes));
+        let always = json!({"monitor": monitor, "location": "eu", "interval_ms": 60_000, "outcome": "up"});
+        for more in [&always, more] {
+            record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        }
+        record
+    }
+}
+
+fn down(message: &str) -> Value {
+    json!({"outcome": "down", "http_status_code": 503, "error": {"kind": "assertion", "message": message}})
+}
+
+async fn store(place: &Place, first_offset: i64, records: &[Value]) {
+    flush::run(&place.flush(), batch(first_offset, records)).await.unwrap();
+}
+
+async fn get(stats: &Stats, path: &str) -> Value {
+    let (response, body) = send(stats, "GET", path).await;
+    assert_eq!(response.status(), 200, "{path}: {body:#}");
+    body
+}
+
+fn target<'answer>(overview: &'answer Value, monitor: &str) -> &'answer Value {
+    let targets = overview["targets"].as_array().unwrap();
+    targets.iter().find(|target| target["monitor"] == monitor).unwrap_or(&Value::Null)
+}
+
+/// Six hours of four monitors.
+async fn seen(place: &Place, clock: Clock) {
+    let mut records = Vec::new();
+    for ago in (0..360).rev() {
+        // Down for 40 minutes, in the last one with another reason; from elsewhere it is up.
+        let api = match ago {
+            40.. => json!({}),
+            0 => down("HTTP status 503: the last one"),
+            _ => down("HTTP status 503"),
+        };
+        records.push(clock.record(ago, "api", &api));
+        records.push(clock.record(ago, "api", &json!({"location": "us"})));
+        let slow = json!({"outcome": "degraded", "response_time_ms": 2_000});
+        let checkout = if ago < 10 { slow } else { json!({}) };
+        records.push(clock.record(ago, "checkout", &checkout));
+        let expires = json!({"certificate_expires_at": "2031-01-01T00:00:00Z", "tags": ["public"]});
+        records.push(clock.record(ago, "docs", &expires));
+        if ago > 200 {
+            records.push(clock.record(ago, "legacy", &json!({"tags": ["old"]})));
+        }
+    }
+    // A slot that was missed is no verdict.
+    records.push(clock.record(
+        100,
+        "legacy",
+        &json!({
+            "outcome": "missed", "http_status_code": null, "response_time_ms": null, "reason": "no time left"
+        }),
+    ));
+    for (part, records) in records.chunks(1_000).enumerate() {
+        store(place, i64::try_from(part).unwrap() * 1_000, records).await;
+    }
+}
+
+#[tokio::test]
+async fn the_state_of_a_target_is_the_worst_that_is_seen_and_stale_when_nobody_looks() {
+    let clock = Clock::new();
+    let place = Place::new("overviewing_states").await;
+    seen(&place, clock).await;
+    // Some from chunks, some from fragments: it makes no difference.
+    let before = get(&place.stats(), "/overview").await;
+    let client = place.client().await;
+    while seal_step(&client).await.unwrap().is_some() {}
+    assert!(place.count("select count(*) from chunks").await > 10);
+    let overview = get(&place.stats(), "/overview").await;
+    for monitor in ["api", "checkout", "docs", "legacy"] {
+        for name in ["state", "since", "locations", "last_probe_at", "latency"] {
+            assert_eq!(target(&before, monitor)[name], target(&overview, monitor)[name], "{name} of {monitor}");
+        }
+    }
+
+    let state = |monitor: &str| {
+        let target = target(&overview, monitor);
+        (target["state"].as_str().unwrap().to_owned(), target["since"].clone())
+    };
+    assert_eq!(state("api"), ("down".to_owned(), clock.minute(39)));
+    assert_eq!(state("checkout"), ("degraded".to_owned(), clock.minute(9)));
+    // It was never seen otherwise, and not seen before.
+    assert_eq!(state("docs"), ("up".to_owned(), clock.minute(359)));
+    assert_eq!(state("legacy"), ("stale".to_owned(), Value::Null));
+
+    let api = target(&overview, "api");
+    let places = &api["locations"];
+    assert_eq!((&places[0]["location"], &places[1]["location"]), (&json!("eu"), &json!("us")));
+    assert_eq!((&places[0]["state"], &places[1]["state"]), (&json!("down"), &json!("up")));
+    assert_eq!(
+        (&places[0]["status"], &places[0]["error"], &places[0]["reason"], &places[0]["last_probe_at"]),
+        (&json!(503), &json!("assertion"), &json!("HTTP status 503: the last one"), &clock.minute(0))
+    );
+    assert_eq!((&places[1]["error"], &places[1]["reason"]), (&Value::Null, &Value::Null));
+    assert_eq!(target(&overview, "docs")["certificate_expires_at"], "2031-01-01T00:00:00.000000Z");
+    assert_eq!(target(&overview, "docs")["tags"], json!(["public"]));
+    assert_eq!(target(&overview, "legacy")["last_probe_at"], clock.minute(100));
+}
+
+#[tokio::test]
+async fn the_figures_of_an_overview_are_those_of_stats() {
+    let clock = Clock::new();
+    let place = Place::new("overviewing_figures").await;
+    seen(&place, clock).await;
+    // And some months before: in a day that is sealed, and too long ago.
+    let old: Vec<_> = [30, 33, 24 * 6, 24 * 20, 24 * 80, 24 * 95]
+        .iter()
+        .flat_map(|hours| (0..3).map(move |minute| clock.record(hours * 60 + minute, "api", &down("then"))))
+        .collect();
+    store(&place, 10_000, &old).await;
+    let client = place.client().await;
+    while seal_step(&client).await.unwrap().is_some() {}
+    let stats = place.stats();
+
+    let overview = get(&stats, "/overview?monitor=api").await;
+    assert_eq!(overview["targets"].as_array().unwrap().len(), 1);
+    let api = target(&overview, "api");
+    let mut downs = Vec::new();
+    for window in api["windows"].as_array().unwrap() {
+        let (from, to) = (window["from"].as_str().unwrap(), window["to"].as_str().unwrap());
+        let path = format!("/stats?monitor=api&from={from}&to={to}&percentiles=50,95,99&compare=previous");
+        let same = &get(&stats, &path).await["stats"][0];
+        for name in ["probes", "up", "degraded", "down", "missed", "uptime", "coverage"] {
+            assert_eq!(window[name], same[name], "{name} of {}", window["window"]);
+        }
+        downs.push(window["down"].as_i64().unwrap());
+        if window["window"] == "24h" {
+            for (latency, figures) in [(&api["latency"], same), (&api["previous"], &same["previous"])] {
+                for name in ["population_size", "exact", "percentiles"] {
+                    assert_eq!(latency[name], figures[name], "{name}");
+                }
+            }
+        }
+    }
+    assert_eq!(downs, [40, 49, 52, 55]);
+
+    let hours = api["hours"].as_array().unwrap();
+    assert!((24..=25).contains(&hours.len()), "{}", hours.len());
+    assert_eq!(hours.iter().map(|hour| hour["probes"].as_i64().unwrap()).sum::<i64>(), 720);
+    assert!(hours[0]["probes"] == 0 && hours[0]["p50_ms"].is_null());
+    assert_eq!(hours.last().unwrap()["p50_ms"], json!(12.5));
+    let days = api["days"].as_array().unwrap();
+    assert!((90..=91).contains(&days.len()), "{}", days.len());
+    assert_eq!(days.iter().map(|day| day["down"].as_i64().unwrap()).sum::<i64>(), 55);
+    let expected: i64 = days.iter().map(|day| day["expected"].as_i64().unwrap_or(0)).sum();
+    assert_eq!(Some(expected), api["windows"][3]["coverage"]["expected"].as_i64());
+}
+
+#[tokio::test]
+async fn targets_come_in_pages_and_to_whom_they_are_for() {
+    let clock = Clock::new();
+    let place = Place::new("overviewing_pages").await;
+    let records: Vec<_> = (0..7)
+        .map(|number| {
+            clock.record(1, &format!("m{number}"), &json!({"tags": [if number % 2 == 0 { "even" } else { "odd" }]}))
+        })
+        .collect();
+    store(&place, 0, &records).await;
+    let monitors = |overview: &Value| {
+        let targets = overview["targets"].as_array().unwrap();
+        targets.iter().map(|target| target["monitor"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let stats = place.stats();
+
+    let (mut found, mut path, mut pages) = (Vec::new(), "/overview?limit=3".to_owned(), 0);
+    loop {
+        let overview = get(&stats, &path).await;
+        found.extend(monitors(&overview));
+        pages += 1;
+        let Some(next) = overview["next"].as_str() else { break };
+        path = format!("/overview?limit=3&cursor={next}");
+    }
+    assert_eq!((found, pages), (["m0", "m1", "m2", "m3", "m4", "m5", "m6"].map(str::to_owned).to_vec(), 3));
+    assert_eq!(monitors(&get(&stats, "/overview?tag=odd&monitor=m1&monitor=m2").await), ["m1"]);
+    let (refused, body) = send(&stats, "GET", "/overview?limit=51").await;
+    assert_eq!((refused.status().as_u16(), &body["errors"][0]["parameter"]), (400, &json!("limit")));
+
+    let token = "token-for-what-is-odd";
+    let stats = place.stats_with(&[("WM_STATS_PUBLIC", "false"), ("WM_STATS_TOKENS", &format!("{token}:odd"))]);
+    let bearer = format!("Bearer {token}");
+    for path in ["/overview", "/failures", "/"] {
+        let response = request(&stats, "GET", path, &[("authorization", &bearer)]).await;
+        assert_eq!(response.status(), 200);
+        assert!(!text(&response).contains("m2") && (path == "/failures" || text(&response).contains("m1")), "{path}");
+    }
+    for path in ["/overview", "/failures"] {
+        assert_eq!(request(&stats, "GET", path, &[]).await.status(), 401);
+    }
+}
+
+#[tokio::test]
+async fn the_last_failures_come_with_their_words_and_what_is_left_out_is_said() {
+    let clock = Clock::new();
+    let place = Place::new("overviewing_failures").await;
+    let retried = json!({
+        "outcome": "down", "retried": true, "http_status_code": null, "response_time_ms": 10_000,
+        "error": {"kind": "timeout", "message": "no response within 10 s"}, "prober": {"late_ms": 30_000}
+    });
+    let missed = json!({
+        "outcome": "missed", "http_status_code": null, "response_time_ms": null, "reason": "no time left"
+    });
+    let records = [
+        clock.record(9, "a", &down("the oldest")),
+        clock.record(8, "a", &retried),
+        clock.record(7, "a", &json!({"attempt": 2})),
+        clock.record(6, "a", &missed),
+        clock.record(5, "b", &down("of b")),
+        clock.record(4, "b", &json!({"outcome": "degraded"})),
+    ];
+    store(&place, 0, &records).await;
+    let stats = place.stats();
+
+    let all = get(&stats, "/failures").await;
+    let failures = all["failures"].as_array().unwrap();
+    let reasons: Vec<_> = failures.iter().map(|failure| failure["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons, ["of b", "no time left", "no response within 10 s", "the oldest"]);
+    assert_eq!((&all["more"], &all["rows_from"], &all["window"]), (&json!(false), &Value::Null, &json!("24h")));
+    assert_eq!(
+        failures[2],
+        json!({
+            "url": "https://a.test/", "monitor": "a", "probed_at": clock.minute(8), "location": "eu", "outcome": "down",
+            "status": null, "error": "timeout", "reason": "no response within 10 s", "response_time_ms": 10_000.0,
+            "attempt": 1, "retried": true
+        })
+    );
+    assert_eq!(
+        (&failures[1]["outcome"], &failures[1]["error"], &failures[1]["response_time_ms"]),
+        (&json!("missed"), &Value::Null, &Value::Null)
+    );
+    let some = get(&stats, "/failures?monitor=a&limit=2").await;
+    assert_eq!((some["failures"].as_array().unwrap().as_slice(), &some["more"]), (&failures[1..3], &json!(true)));
+    let until = clock.minute(8);
+    let some = get(&stats, &format!("/failures?to={}", until.as_str().unwrap())).await;
+    assert_eq!(some["failures"].as_array().unwrap().as_slice(), &failures[3..]);
+
+    // Rows of a day that went are only counted; the index of failures is that of each partition.
+    let then = Micros(hours_ago(0).0 - 5 * DAY);
+    let day: Vec<_> =
+        (0..1_200).map(|second| record_at("https://a.test/", Micros(then.0 + second * 1_000_000))).collect();
+    store(&place, 100, &day).await;
+    let client = place.client().await;
+    while seal_step(&client).await.unwrap().is_some() {}
+    assert_eq!(get(&stats, "/failures?window=7d").await["rows_from"], Value::Null);
+    let drop = "select website_monitor_drop_partition(($1::timestamptz at time zone 'UTC')::date)";
+    let dropped: bool = client.query_one(drop, &[&then]).await.unwrap().get(0);
+    assert!(dropped);
+    let week = get(&stats, "/failures?window=7d").await;
+    let oldest = client
+        .query_one("select min(relname) from pg_class where relkind = 'r' and relname ~ '^probes_[0-9]+$'", &[])
+        .await
+        .unwrap();
+    let oldest: String = oldest.get(0);
+    let from = week["rows_from"].as_str().unwrap().replace('-', "");
+    assert_eq!(from[..8], oldest[7..]);
+    assert_eq!(week["failures"], all["failures"]);
+    let indexed =
+        place.count("select count(*) from pg_indexes where indexdef like '%(target_id, probed_at) WHERE%'").await;
+    assert_eq!(indexed, place.count("select count(*) from pg_class where relname ~ '^probes(_[0-9]+|_other)?$'").await);
+}
+
+#[tokio::test]
+async fn beyond_so_many_durations_there_are_histograms() {
+    let clock = Clock::new();
+    let place = Place::new("overviewing_coarse").await;
+    let records: Vec<_> = (0..600)
+        .map(|ago| clock.record(ago, "a", &json!({"response_time_ms": 100.0 + f64::from(ago as i32)})))
+        .collect();
+    store(&place, 0, &records).await;
+    let client = place.client().await;
+    // From fragments, then from chunks; without and with both.
+    for _ in 0..2 {
+        for (exact_durations, is_exact) in [(600, true), (599, false)] {
+            let query = HistoryQuery { exact_durations, ..HistoryQuery::default() };
+            let mut history = read(&client, &query).await.unwrap();
+            let total = &mut history.targets[0].total;
+            assert_eq!((total.counts.probes(), total.durations(), total.is_exact()), (600, 600, is_exact));
+            let [median] = total.quantiles([0.5]).unwrap();
+            assert!((median - 399_500.0).abs() <= if is_exact { 0.0 } else { 399_500.0 / 128.0 }, "{median}");
+        }
+        while seal_step(&client).await.unwrap().is_some() {}
+    }
+}
+
+#[tokio::test]
+async fn the_page_is_one_document_that_loads_nothing_from_elsewhere() {
+    let clock = Clock::new();
+    let place = Place::new("overviewing_page").await;
+    let evil = "<script>alert(1)</script>\"'&";
+    let mut record = clock.record(1, "x", &json!({"monitor": evil}));
+    record["url"] = json!("https://a.test/?q=\"><img src=x onerror=alert(1)>");
+    store(&place, 0, &[record]).await;
+    let stats = place.stats();
+
+    let page = request(&stats, "GET", "/?url=whatever&colour=red", &[]).await;
+    assert_eq!((page.status().as_u16(), header(&page, "content-type")), (200, "text/html; charset=utf-8"));
+    assert_eq!(header(&page, "content-security-policy"), POLICY);
+    let html = text(&page);
+    assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && html.contains("100.00 %"), "{html}");
+    assert!(!html.contains("<script>") && !html.contains("<img"), "{html}");
+
+    // What it asks for is there, for ever, and for no other release.
+    let paths: Vec<_> = html.split('"').filter(|part| part.starts_with("assets/")).collect();
+    assert!(paths.len() >= 2);
+    for path in paths {
+        let asset = request(&stats, "GET", &format!("/{path}"), &[]).await;
+        assert_eq!(
+            (asset.status().as_u16(), header(&asset, "cache-control")),
+            (200, "public, max-age=31536000, immutable")
+        );
+        let Body::Binary(bytes) = asset.body() else { panic!("{path}") };
+        let packed = request(&stats, "GET", &format!("/{path}"), &[("accept-encoding", "gzip")]).await;
+        let Body::Binary(packed_bytes) = packed.body() else { panic!("{path}") };
+        assert_eq!(header(&packed, "content-encoding"), "gzip");
+        assert!(!bytes.is_empty() && packed_bytes.len() < bytes.len(), "{path}");
+        let name = path.rsplit('/').next().unwrap();
+        let other = request(&stats, "GET", &format!("/assets/0123456789abcdef/{name}"), &[]).await;
+        assert_eq!((other.status().as_u16(), header(&other, "cache-control")), (200, "no-store"));
+    }
+    assert_eq!(request(&stats, "GET", "/assets/0123456789abcdef/nothing.js", &[]).await.status(), 404);
+}
+
+#[tokio::test]
+async fn the_page_says_why_it_shows_nothing() {
+    let clock = Clock::new();
+    let place = Place::new("overviewing_notices").await;
+    let notice = |response: &Response<Body>| {
+        let mut kinds =
+            text(response).split("data-kind=\"").skip(1).filter_map(|part| Some(part.split_once('"')?.0.to_owned()));
+        kinds.find(|kind| kind != "plain")
+    };
+
+    let page = request(&place.stats(), "GET", "/", &[]).await;
+    assert_eq!((page.status().as_u16(), notice(&page).as_deref()), (200, Some("empty")));
+
+    store(&place, 0, &[clock.record(1, "secret", &json!({}))]).await;
+    let page = request(&place.stats(), "GET", "/", &[]).await;
+    assert!(text(&page).contains("secret.test") && notice(&page).is_none(), "{:?}", notice(&page));
+    let closed = place.stats_with(&[("WM_STATS_PUBLIC", "false")]);
+    for authorization in ["", "Bearer some-token-of-nobody"] {
+        let page = request(&closed, "GET", "/", &[("authorization", authorization)]).await;
+        assert_eq!((page.status().as_u16(), notice(&page).as_deref()), (200, Some("unauthorized")));
+        assert_eq!((header(&page, "content-security-policy"), header(&page, "cache-control")), (POLICY, "no-store"));
+        assert!(!text(&page).contains("secret"));
+    }
+    // Nobody listens there.
+    let broken = place.stats_with(&[("WM_DB_CONNECTION_STRING", "postgres://u@127.0.0.1:1/none?connect_timeout=1")]);
+    let page = request(&broken, "GET", "/", &[]).await;
+    assert_eq!((page.status().as_u16(), notice(&page).as_deref()), (503, Some("error")));
+}
+
+#[tokio::test]
+async fn the_page_is_below_a_slash_wherever_it_is() {
+    let place = Place::new("overviewing_prefix").await;
+    let stats = place.stats_with(&[("WM_STATS_PREFIX", "/monitor")]);
+    let ask = async |stage: &str, path: &str| {
+        let mut event = event("stats-request.json");
+        event["rawPath"] = json!(path);
+        event["requestContext"]["http"]["path"] = json!(path);
+        event["requestContext"]["stage"] = json!(stage);
+        let response = handle(&stats, lambda_http::request::from_str(&event.to_string()).unwrap()).await.unwrap();
+        (response.status().as_u16(), header(&response, "location").to_owned())
+    };
+
+    for (stage, path, status, location) in [
+        ("$default", "/", 200, ""),
+        ("$default", "/monitor/", 200, ""),
+        ("$default", "/monitor", 308, "monitor/"),
+        ("prod", "/prod/", 200, ""),
+        ("prod", "/prod", 308, "prod/"),
+        ("prod", "/prod/monitor", 308, "monitor/"),
+        ("prod", "/prod/monitor/", 200, ""),
+        ("$default", "/monitors", 404, ""),
+    ] {
+        assert_eq!(ask(stage, path).await, (status, location.to_owned()), "{stage} {path}");
+    }
+}
