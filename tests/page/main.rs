@@ -123,9 +123,9 @@ async fn go_on(publisher: &Publisher, since: i64, random: &mut Rng) -> Result<()
         clock.tick().await;
         while done + 60 <= Timestamp::now().as_second() {
             done += 60;
-            let going_on = past::ALL.into_iter().filter(|series| series.goes_on());
-            // What is wrong stays so: each is as it was last.
-            let records = going_on.map(|series| series.record(0, done, random)).collect::<Result<Vec<_>>>()?;
+            let ago = since - done;
+            let going_on = past::ALL.into_iter().filter(|series| series.is_probed(ago));
+            let records = going_on.map(|series| series.record(ago, since, random)).collect::<Result<Vec<_>>>()?;
             publish(publisher, &records).await?;
         }
     }

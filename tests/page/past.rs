@@ -1,4 +1,4 @@
-//! The past of six monitors, each with something of its own to see: a minute apart for two days, and ten before.
+//! The past of some monitors, each with something of its own to see: a minute apart for two days, and ten before.
 
 use anyhow::Result;
 use fastrand::Rng;
@@ -12,6 +12,8 @@ const DAY: i64 = 24 * HOUR;
 /// How far back it goes, and since when there is a probe a minute; in seconds.
 const LENGTH: i64 = 90 * DAY;
 const DENSE: i64 = 2 * DAY;
+/// And from one to the next before.
+const WIDE: i64 = 10 * MINUTE;
 
 /// A monitor, seen from one location.
 #[derive(Debug, Clone, Copy)]
@@ -23,39 +25,45 @@ pub(crate) struct Series {
     median: f64,
 }
 
+/// A location that sees nothing any more, and a monitor that is never probed more than every ten minutes.
+const SILENT: &str = "ap-south-1";
+const SLOWLY: &str = "slowly";
+
 /// What is to be seen, by the monitor.
-pub(crate) const ALL: [Series; 7] = [
+pub(crate) const ALL: [Series; 10] = [
     Series { monitor: "shop", location: "eu-central-1", tags: &["shop", "public"], median: 84.0 },
     Series { monitor: "shop", location: "us-east-1", tags: &["shop", "public"], median: 148.0 },
+    Series { monitor: "shop", location: SILENT, tags: &["shop", "public"], median: 201.0 },
     Series { monitor: "api", location: "eu-central-1", tags: &["shop"], median: 41.0 },
     Series { monitor: "checkout", location: "eu-central-1", tags: &["shop"], median: 230.0 },
     Series { monitor: "docs", location: "eu-central-1", tags: &["public"], median: 26.0 },
     Series { monitor: "legacy", location: "eu-central-1", tags: &["old"], median: 510.0 },
+    Series { monitor: "gone", location: "eu-central-1", tags: &["old"], median: 97.0 },
+    Series { monitor: SLOWLY, location: "eu-central-1", tags: &["public"], median: 120.0 },
     Series { monitor: "fresh", location: "eu-central-1", tags: &["public"], median: 62.0 },
 ];
 
 impl Series {
     /// Its slots of the past, in seconds before now, the oldest first.
     pub(crate) fn slots(self) -> Vec<i64> {
-        let slots = (0..DENSE).step_by(60).chain((DENSE..LENGTH).step_by(600));
+        let slots = (0..DENSE).filter(|ago| ago % MINUTE == 0).chain((DENSE..LENGTH).filter(|ago| ago % WIDE == 0));
         let mut slots: Vec<_> = slots.filter(|ago| self.is_probed(*ago)).collect();
         slots.reverse();
         slots
     }
 
-    /// Whether there is a probe then. Nobody looked at the docs for six hours, at legacy not for five; fresh is new.
-    fn is_probed(self, ago: i64) -> bool {
+    /// Whether there is a probe so long before now; after it, with negative times. Nobody looked at the docs for six hours, at legacy not for five, at gone for more than a
+    /// day; fresh is new.
+    pub(crate) fn is_probed(self, ago: i64) -> bool {
         match self.monitor {
             "docs" => !(8 * HOUR..14 * HOUR).contains(&ago),
             "legacy" => ago >= 5 * HOUR,
+            "gone" => ago >= 26 * HOUR,
+            SLOWLY => ago % WIDE == 0,
+            _ if self.location == SILENT => ago >= 3 * HOUR,
             "fresh" => ago < 12 * MINUTE,
             _ => true,
         }
-    }
-
-    /// Whether it is probed still.
-    pub(crate) fn goes_on(self) -> bool {
-        self.is_probed(0)
     }
 
     /// The record of a slot so long before `now`. Goes on into the future, with negative times.
@@ -75,7 +83,7 @@ impl Series {
         let total = self.median * of_day * spread * tail * slow;
         let mut record = json!({
             "url": format!("https://{}.example.com/", self.monitor), "monitor": self.monitor, "location": self.location,
-            "tags": self.tags, "interval_ms": if ago < DENSE { 60_000 } else { 600_000 },
+            "tags": self.tags, "interval_ms": if ago < DENSE && self.monitor != SLOWLY { 60_000 } else { 600_000 },
             "timestamp": shared::timestamp::format(started), "http_status_code": 200, "response_time_ms": total,
             "outcome": if slow > 4.0 { "degraded" } else { "up" },
             "certificate_expires_at": shared::timestamp::format(expires),

@@ -55,7 +55,14 @@ impl Victim {
 
     async fn client(&self) -> Client {
         let string = self.postgres.as_ref().unwrap().connection_string("victim");
-        let (client, connection) = tokio_postgres::connect(&string, NoTls).await.unwrap();
+        let mut connected = None;
+        // It may be recovering.
+        until("the database takes connections", async || {
+            connected = tokio_postgres::connect(&string, NoTls).await.ok();
+            connected.is_some()
+        })
+        .await;
+        let (client, connection) = connected.unwrap();
         tokio::spawn(connection);
         client
     }
@@ -127,7 +134,8 @@ async fn a_database_that_restarts_or_crashes_keeps_what_was_acknowledged_and_tak
     };
     let event = numbered(2, RECORDS);
     let _ = tokio::join!(victim.deliver(&flush, &event), crash);
-    assert!(victim.postgres.as_ref().unwrap().has_said("all server processes terminated; reinitializing"));
+    let postgres = victim.postgres.as_ref().unwrap();
+    until("it recovers", async || postgres.has_said("all server processes terminated; reinitializing")).await;
     assert_eq!(victim.count("select count(*) from probes").await, 3 * RECORDS);
 }
 

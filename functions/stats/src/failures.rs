@@ -13,10 +13,11 @@ use crate::{
     ask::{Look, Question, Written},
     estimate::millis,
     history::{
-        HistoryError, Snapshot,
+        HistoryError, HistoryQuery, Snapshot,
         details::{FailedProbe, Failures},
+        split::Bucket,
     },
-    query::StatsQuery,
+    query::{StatsQuery, Window},
     report::question::Asked,
     response::StatsError,
 };
@@ -35,7 +36,8 @@ pub struct FailuresReport {
     /// Where it ends, exclusive; null for the end of everything.
     #[serde(with = "timestamp::option")]
     pub to: Option<Timestamp>,
-    /// Since when single probes are kept; older ones are only counted. Null where nothing in the window is older.
+    /// Since when single probes are kept, or the end of the window: of older ones, not all are here. Null where nothing in the
+    /// window is older.
     #[serde(with = "timestamp::option")]
     pub rows_from: Option<Timestamp>,
     /// Whether there are more in the window, before the last of these.
@@ -84,16 +86,24 @@ impl<'query> FailuresQuestion<'query> {
     pub fn new(query: &'query StatsQuery, scope: &'query Scope, now: Timestamp) -> Self {
         Self { query, asked: Asked::new(query, scope, now) }
     }
+
+    /// Which failures: one that is new is to be seen at once, so a window that ends now ends with the minute that goes on.
+    fn window(&self) -> HistoryQuery<'query> {
+        let asked = self.asked.history();
+        let to = match self.query.window {
+            Window::Last { .. } => asked.to.map(|to| Bucket::Minute.end(to)),
+            _ => asked.to,
+        };
+        // The limit is one of failures, not of targets.
+        HistoryQuery { to, page: None, ..asked }
+    }
 }
 
 impl Look for FailuresQuestion<'_> {
     type Found = Failures;
 
     async fn look(&self, snapshot: &Snapshot<'_>) -> Result<Failures, HistoryError> {
-        // The limit is one of failures, not of targets.
-        let mut asked = self.asked.history();
-        asked.page = None;
-        Ok(snapshot.failures(&asked, self.query.limit.unwrap_or(LIMIT)).await?)
+        Ok(snapshot.failures(&self.window(), self.query.limit.unwrap_or(LIMIT)).await?)
     }
 }
 
@@ -103,7 +113,7 @@ impl Question for FailuresQuestion<'_> {
     }
 
     fn write(&self, found: Failures) -> Result<Written, StatsError> {
-        let asked = self.asked.history();
+        let asked = self.window();
         let [from, to, rows_from] = [asked.from, asked.to, found.rows_from].map(|end| end.map(Micros::timestamp));
         let window = self.query.window.name().to_owned();
         let failures = found.probes.into_iter().map(Failure::from).collect();

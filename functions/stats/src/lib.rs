@@ -119,7 +119,10 @@ async fn page_for(
     let scope = match scope {
         Ok(scope) => scope,
         Err(Refused::Unauthorized(_)) => return Ok(page::without_rows(Notice::Unauthorized)),
-        Err(Refused::Unknown(_)) => return Ok(page::without_rows(Notice::Unavailable)),
+        Err(Refused::Unknown(error)) => {
+            lambda_http::tracing::error!("{error}");
+            return Ok(page::without_rows(Notice::Unavailable));
+        }
     };
     let first = StatsQuery { limit: Some(MAX_OVERVIEW), ..StatsQuery::default() };
     match page::with_rows(stats, headers, OverviewQuestion::new(first, &scope, now)).await {

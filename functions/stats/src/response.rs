@@ -164,7 +164,11 @@ fn respond(config: &StatsConfig, reply: Reply) -> Response<Body> {
                 Notice::Unauthorized => StatusCode::OK,
                 Notice::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             };
-            let headers = vec![(header::CONTENT_TYPE, HTML.to_owned()), (header::CACHE_CONTROL, "no-store".to_owned())];
+            let mut headers =
+                vec![(header::CONTENT_TYPE, HTML.to_owned()), (header::CACHE_CONTROL, "no-store".to_owned())];
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                headers.push((header::RETRY_AFTER, "5".to_owned()));
+            }
             (status, headers, Body::Text(html))
         }
         Reply::Asset { asset, fingerprint, compresses } => {
@@ -183,7 +187,10 @@ fn respond(config: &StatsConfig, reply: Reply) -> Response<Body> {
             let bytes = if compresses { asset.compressed.clone() } else { asset.bytes.to_vec() };
             (StatusCode::OK, headers, Body::Binary(bytes))
         }
-        Reply::Elsewhere(path) => (StatusCode::PERMANENT_REDIRECT, vec![(header::LOCATION, path)], Body::Empty),
+        Reply::Elsewhere(path) => {
+            let headers = vec![(header::LOCATION, path), (header::CACHE_CONTROL, "no-store".to_owned())];
+            (StatusCode::PERMANENT_REDIRECT, headers, Body::Empty)
+        }
         Reply::Answer { tag, answer } => {
             let mut headers = vec![(header::CONTENT_TYPE, answer.content_type.to_owned())];
             if answer.is_compressed {

@@ -76,10 +76,11 @@ impl Route {
         let path = without(without(whole, &stage), prefix);
         let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
         let endpoint = match Endpoint::of(path) {
-            Err(_) if is_get && path.len() > 1 && (whole == stage || path == prefix) => {
+            Err(_) if is_get && path.len() > 1 && [&*stage, prefix].contains(&path) => {
                 // Relative, since what comes before may be more than is known here.
                 let name = whole.rsplit('/').next().unwrap_or_default();
-                return Ok(Self::WithSlash(format!("{name}/")));
+                let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+                return Ok(Self::WithSlash(format!("{name}/{query}")));
             }
             found => found?,
         };

@@ -72,7 +72,8 @@ impl Snapshot<'_> {
         let instants: Vec<Micros> = probes.iter().map(|probe| probe.probed_at).collect();
         let query = "select probes.target_id, probes.location_id, probes.probed_at, probes.error_message \
                      from unnest($1, $2, $3) as asked (target_id, location_id, probed_at) \
-                     join probes using (target_id, location_id, probed_at) where error_message <> ''";
+                     join probes using (target_id, location_id, probed_at) \
+                     where error_message <> '' and outcome <> 3 and attempt > 0";
         let parameters: [(&(dyn ToSql + Sync), Type); 3] =
             [(&targets, Type::INT4_ARRAY), (&locations, Type::INT2_ARRAY), (&instants, Type::TIMESTAMPTZ_ARRAY)];
         let rows = self.client.query_typed(query, &parameters).await?;

@@ -155,8 +155,8 @@ pub enum HistoryError {
     Database(#[from] DatabaseError),
     /// There are so many probes that they are not gone through one by one, as this split would need.
     #[error(
-        "there are {probes} probes in the whole days of this window, and at most {limit} are looked at one by one, as this \
-         takes: expected a shorter window, fewer targets, or bucket=1d without by=status, by=outcome or quorum"
+        "there are {probes} probes in this window or more, and at most {limit} are looked at one by one, as this takes: \
+         expected a shorter window, fewer targets, or bucket=1d without by=status, by=outcome or quorum"
     )]
     TooMany {
         /// So many.

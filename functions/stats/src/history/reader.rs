@@ -105,28 +105,37 @@ impl Reader<'_> {
     }
 
     /// Whether there are no more parts than there may be: each takes some memory, and one with a histogram much of it. Beyond so
-    /// many durations, these take less.
+    /// many durations, these take less; there is no such thing for verdicts that are kept one by one.
     pub(super) fn check(&self, tallies: &mut Tallies) -> Result<(), HistoryError> {
-        if self.kept.load(Ordering::Relaxed) > self.exact_durations && !tallies.is_coarse {
+        let (kept, most) = (self.kept.load(Ordering::Relaxed), self.exact_durations);
+        if kept > most && self.keeps_each {
+            let [probes, limit] = [kept, most].map(|kept| i64::try_from(kept / self.each()).unwrap_or(i64::MAX));
+            return Err(HistoryError::TooMany { probes, limit });
+        }
+        let is_coarse = kept > most || self.keep == Keep::Histogram;
+        let limit = if is_coarse { MAX_HISTOGRAMS } else { MAX_PARTS };
+        let parts = tallies.parts.len();
+        if self.split != Split::default() && parts > limit {
+            let parameter = if self.split.bucket.is_some() { "bucket" } else { "by" };
+            return Err(HistoryError::TooLarge { parts: parts as u64, limit: limit as u64, parameter });
+        }
+        if kept > most && !tallies.is_coarse {
             tallies.is_coarse = true;
             tallies.parts.values_mut().for_each(Tally::coarsen);
         }
-        let limit = if self.keep(tallies) == Keep::Histogram { MAX_HISTOGRAMS } else { MAX_PARTS };
-        match tallies.parts.len() {
-            parts if self.split != Split::default() && parts > limit => {
-                let parameter = if self.split.bucket.is_some() { "bucket" } else { "by" };
-                Err(HistoryError::TooLarge { parts: parts as u64, limit: limit as u64, parameter })
-            }
-            _ => Ok(()),
-        }
+        Ok(())
+    }
+
+    /// How many durations a sample is worth.
+    fn each(&self) -> u64 {
+        // A verdict with its instant takes as much as four.
+        self.measures.len() as u64 + if self.keeps_each { 4 } else { 0 }
     }
 
     /// Counts that so many samples were read.
     fn count(&self, samples: usize) {
-        if self.keep == Keep::Each {
-            // A verdict with its instant takes as much as four durations.
-            let each = self.measures.len() + if self.keeps_each { 4 } else { 0 };
-            self.kept.fetch_add((samples * each) as u64, Ordering::Relaxed);
+        if self.keep != Keep::Nothing {
+            self.kept.fetch_add((samples as u64).saturating_mul(self.each()), Ordering::Relaxed);
         }
     }
 

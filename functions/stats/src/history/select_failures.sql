@@ -6,10 +6,10 @@ from unnest($1) as asked (target_id)
 cross join lateral (
     select * from probes
     where probes.target_id = asked.target_id and outcome >= 2 and probed_at >= $2 and probed_at < $3
-    order by probed_at desc
+    order by probed_at desc, record_id
     limit $4
 ) as failed
 join targets on targets.id = failed.target_id
 join locations on locations.id = failed.location_id
-order by failed.probed_at desc, targets.url, targets.monitor
+order by failed.probed_at desc, targets.url, targets.monitor, failed.record_id
 limit $4

@@ -1,18 +1,17 @@
-//! In which state a target is from a location: its newest verdict, and since when that is the same. Pure.
+//! In which state a target is from a location: its newest verdict, and when its outcome changed. Pure.
 
 use shared::{Micros, history::Verdict, record::Outcome};
 
 /// The state of a target, as one location sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// Its newest verdict, of the last attempt in a slot.
     pub verdict: Verdict,
     /// When the probe of that verdict started.
     pub last: Micros,
-    /// When the first probe started since which the outcome has been the same.
-    pub since: Micros,
-    /// Whether another outcome came before that in what was looked at.
-    pub has_changed: bool,
+    /// When probes started whose outcome was another one than before, in the order of time: the first that was looked at is
+    /// the first of them.
+    pub changes: Vec<(Micros, Outcome)>,
 }
 
 /// What was read of the verdicts of one target from one location.
@@ -53,11 +52,9 @@ impl States {
     /// The state after all of it; `None` without a verdict.
     pub(super) fn state(mut self) -> Option<State> {
         let (last, verdict) = self.newest?;
-        self.begun.sort_unstable_by_key(|(instant, _)| *instant);
-        let same = self.begun.iter().rev().take_while(|(_, outcome)| *outcome == verdict.outcome).count();
-        let first = self.begun.len().checked_sub(same)?;
-        let (since, _) = *self.begun.get(first)?;
-        Some(State { verdict, last, since, has_changed: first > 0 })
+        self.begun.sort_by_key(|(instant, _)| *instant);
+        self.begun.dedup_by_key(|(_, outcome)| *outcome);
+        Some(State { verdict, last, changes: self.begun })
     }
 }
 
@@ -69,28 +66,34 @@ mod tests {
         Verdict { status: None, outcome, error: None, is_retried: false, is_late: false }
     }
 
-    fn state(pieces: &[&[(i64, Outcome)]]) -> Option<(i64, Outcome, i64, bool)> {
+    type Changes = Vec<(i64, Outcome)>;
+
+    fn state(pieces: &[&[(i64, Outcome)]]) -> Option<(i64, Outcome, Changes)> {
         let mut states = States::default();
         for piece in pieces {
             let mut more = States::default();
             more.extend(piece.iter().map(|(instant, outcome)| (Micros(*instant), verdict(*outcome))));
             states.append(more);
         }
-        let State { verdict, last, since, has_changed } = states.state()?;
-        Some((last.0, verdict.outcome, since.0, has_changed))
+        let State { verdict, last, changes } = states.state()?;
+        Some((last.0, verdict.outcome, changes.into_iter().map(|(instant, outcome)| (instant.0, outcome)).collect()))
     }
 
     #[test]
-    fn a_state_lasts_since_the_outcome_changed_last_in_whichever_order_hours_are_read() {
+    fn outcomes_change_at_the_same_instants_in_whichever_order_hours_are_read() {
         use Outcome::{Degraded, Down, Missed, Up};
         let (first, second, third) = ([(1, Up), (2, Down)], [(3, Down), (4, Down)], [(5, Down), (6, Missed)]);
 
-        assert_eq!(state(&[&first, &second, &third]), Some((5, Down, 2, true)));
-        assert_eq!(state(&[&third, &first, &second]), Some((5, Down, 2, true)));
-        assert_eq!(state(&[&third, &second, &first]), Some((5, Down, 2, true)));
-        // It may have begun before what was looked at.
-        assert_eq!(state(&[&third, &second]), Some((5, Down, 3, false)));
-        assert_eq!(state(&[&first, &[(3, Up), (4, Degraded)]]), Some((4, Degraded, 4, true)));
+        let expected = Some((5, Down, vec![(1, Up), (2, Down)]));
+        assert_eq!(state(&[&first, &second, &third]), expected);
+        assert_eq!(state(&[&third, &first, &second]), expected);
+        assert_eq!(state(&[&third, &second, &first]), expected);
+        assert_eq!(state(&[&third, &second]), Some((5, Down, vec![(3, Down)])));
+        let flapping = [(3, Up), (4, Degraded), (5, Up)];
+        assert_eq!(
+            state(&[&flapping, &first]),
+            Some((5, Up, vec![(1, Up), (2, Down), (3, Up), (4, Degraded), (5, Up)]))
+        );
         assert_eq!(state(&[&[(1, Missed)]]), None);
     }
 }

@@ -1,7 +1,9 @@
 //! The overview: of each target its state now, how much of it was up over four windows, how fast it was in the last day beside
 //! the one before, and the course of these. It is what the status page shows first.
 //!
-//! [`question`] reads, [`state`] says what state a target is in. Every figure is that of `GET /stats` for the same window.
+//! [`question`] reads, [`state`] says what state a target is in. Every count and every figure of latency is that of `GET /stats`
+//! for the same window. Uptime by time is as well for 24 hours; the other windows have it from summaries, where these are, so
+//! it is as exact as their histograms, and null where an interval changed within a day.
 
 pub mod question;
 pub mod state;
@@ -20,7 +22,8 @@ use crate::{
 /// The answer of `GET /overview`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Overview {
-    /// The last full minute: slots are expected to have been probed by then, and states are those of then.
+    /// The last full minute: slots are expected to have been probed by then. What has come in the minute after it is in states
+    /// and windows, which end with that.
     #[serde(with = "timestamp")]
     pub as_of: Timestamp,
     /// Those with anything in the last 90 days, in the order of URLs and monitors.
@@ -52,7 +55,8 @@ pub struct TargetOverview {
     /// When the leaf certificate that was seen last runs out; null where none was seen.
     #[serde(with = "timestamp::option")]
     pub certificate_expires_at: Option<Timestamp>,
-    /// What each location sees that has a verdict in the last 24 hours, by name.
+    /// What each location sees that has a verdict in the last 24 hours, or where its interval takes longer, in two of that; by
+    /// name.
     pub locations: Vec<LocationState>,
     /// The last 24 hours, 7, 30 and 90 days.
     pub windows: Vec<WindowOverview>,
@@ -77,6 +81,9 @@ pub struct WindowOverview {
     /// Where it ends, exclusive: with the minute that goes on.
     #[serde(with = "timestamp::option")]
     pub to: Option<Timestamp>,
+    /// When the first probe in it started, or the first slot that was missed; null where there was none.
+    #[serde(with = "timestamp::option")]
+    pub first_probe_at: Option<Timestamp>,
     /// Probes, each attempt being one.
     pub probes: i64,
     /// Slots with the verdict up.
@@ -145,6 +152,7 @@ impl WindowOverview {
             window,
             from: Some(from.timestamp()),
             to: Some(to.timestamp()),
+            first_probe_at: None,
             probes: 0,
             up: 0,
             degraded: 0,
@@ -157,9 +165,9 @@ impl WindowOverview {
 
     fn new(window: &'static str, stats: &TargetStats) -> Self {
         let TargetStats { from, to, figures, .. } = stats;
-        let Figures { probes, up, degraded, down, missed, .. } = *figures;
+        let Figures { probes, up, degraded, down, missed, first_probe_at, .. } = *figures;
         let (uptime, coverage) = (figures.uptime.clone(), figures.coverage.clone());
-        Self { window, from: *from, to: *to, probes, up, degraded, down, missed, uptime, coverage }
+        Self { window, from: *from, to: *to, first_probe_at, probes, up, degraded, down, missed, uptime, coverage }
     }
 }
 

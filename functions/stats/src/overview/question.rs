@@ -1,4 +1,4 @@
-//! What has to be read for the overview: five windows in one state of the database.
+//! What has to be read for the overview: some windows in one state of the database.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use shared::{Micros, database::DatabaseError};
 
 use super::{
     DayOverview, HourOverview, Latency, Overview, TargetOverview, WindowOverview,
-    state::{LocationState, together},
+    state::{LocationState, Seen, fresh},
 };
 use crate::{
     access::Scope,
     ask::{Look, Question, Written},
     history::{
-        HistoryError, HistoryQuery, Snapshot, Target,
+        History, HistoryError, HistoryQuery, Snapshot, Target, TargetHistory,
         details::Probe,
         split::{Bucket, Split},
     },
@@ -36,12 +36,8 @@ pub struct OverviewQuestion<'query> {
     to: Micros,
 }
 
-/// What is known of a target beside its figures.
-#[derive(Default)]
-struct Known {
-    id: i32,
-    locations: Vec<(i16, LocationState)>,
-}
+/// What locations see of each target, whose keys come with it.
+type Known = BTreeMap<Target, (i32, Seen)>;
 
 impl<'query> OverviewQuestion<'query> {
     /// A query as of now.
@@ -72,48 +68,60 @@ impl<'query> OverviewQuestion<'query> {
     }
 
     /// The last day and the one before, with the state of each target.
-    async fn last_day(&self, snapshot: &Snapshot<'_>) -> Result<(StatsReport, BTreeMap<Target, Known>), HistoryError> {
+    async fn last_day(&self, snapshot: &Snapshot<'_>) -> Result<(StatsReport, Known), HistoryError> {
         let query = StatsQuery { compare: true, ..self.window(1, Some(Bucket::Hour)) };
         let asked = Asked::new(&query, self.scope, self.now);
         let previous = match asked.previous() {
             Some(previous) => Some(snapshot.read(&previous).await?),
             None => None,
         };
-        let history = snapshot.read(&HistoryQuery { states: true, ..asked.history() }).await?;
-        let from = Micros(self.to.0 - DAY);
-        let mut known = BTreeMap::new();
-        for target in &history.targets {
-            let located = target.states.iter().map(|(location, seen)| {
-                let name = history.locations.get(location).cloned().unwrap_or_default();
-                (*location, LocationState::new(name, seen, target.schedules.get(location), (from, self.as_of)))
-            });
-            let mut locations: Vec<_> = located.collect();
-            locations.sort_by(|(_, one), (_, other)| one.location.cmp(&other.location));
-            known.insert(target.target.clone(), Known { id: target.id, locations });
-        }
-        self.explain(snapshot, &mut known).await?;
+        let asked = HistoryQuery { states: true, ..asked.history() };
+        let history = snapshot.read(&asked).await?;
+        let known = self.seen(&history, asked.from);
         Ok((StatsReport::new(history, previous, &query, self.as_of)?, known))
     }
 
-    /// Adds the reasons why targets are not up.
-    async fn explain(&self, snapshot: &Snapshot<'_>, known: &mut BTreeMap<Target, Known>) -> Result<(), DatabaseError> {
-        let probe = |id: i32, location: i16, seen: &LocationState| Probe {
-            target: id,
-            location,
-            probed_at: seen.last_probe_at.into(),
-        };
-        let unwell = known.values().flat_map(|Known { id, locations }| {
-            let unwell = locations.iter().filter(|(_, seen)| seen.error.is_some());
-            unwell.map(move |(location, seen)| probe(*id, *location, seen))
-        });
-        let reasons = snapshot.reasons(&unwell.collect::<Vec<_>>()).await?;
-        for Known { id, locations } in known.values_mut() {
-            for (location, seen) in locations {
-                seen.reason = reasons.get(&probe(*id, *location, seen)).cloned();
-            }
-        }
-        Ok(())
+    /// The state of each target, where one is probed so seldom that a day is not enough to tell.
+    async fn states(&self, snapshot: &Snapshot<'_>, length: i64) -> Result<Known, HistoryError> {
+        let query = self.window(1, None);
+        let from = Some(Micros(self.to.0 - length));
+        let asked = Asked::new(&query, self.scope, self.now).history();
+        let asked = HistoryQuery { measure: None, states: true, from, ..asked };
+        Ok(self.seen(&snapshot.read(&asked).await?, from))
     }
+
+    fn seen(&self, history: &History, from: Option<Micros>) -> Known {
+        let seen = |target: &TargetHistory| {
+            let mut all = Seen::new(from.unwrap_or(Micros::MIN));
+            for (location, state) in &target.states {
+                let name = history.locations.get(location).cloned().unwrap_or_default();
+                all.add((*location, name), state, target.schedules.get(location), self.as_of);
+            }
+            all.locations.sort_by(|(_, one), (_, other)| one.location.cmp(&other.location));
+            (target.target.clone(), (target.id, all))
+        };
+        history.targets.iter().map(seen).collect()
+    }
+}
+
+/// Adds the reasons why targets are not up.
+async fn explain(snapshot: &Snapshot<'_>, known: &mut Known) -> Result<(), DatabaseError> {
+    let probe = |id: i32, location: i16, seen: &LocationState| Probe {
+        target: id,
+        location,
+        probed_at: seen.last_probe_at.into(),
+    };
+    let unwell = known.values().flat_map(|(id, seen)| {
+        let unwell = seen.locations.iter().filter(|(_, seen)| seen.error.is_some());
+        unwell.map(move |(location, seen)| probe(*id, *location, seen))
+    });
+    let reasons = snapshot.reasons(&unwell.collect::<Vec<_>>()).await?;
+    for (id, seen) in known.values_mut() {
+        for (location, seen) in &mut seen.locations {
+            seen.reason = reasons.get(&probe(*id, *location, seen)).cloned();
+        }
+    }
+    Ok(())
 }
 
 impl Look for OverviewQuestion<'_> {
@@ -125,16 +133,21 @@ impl Look for OverviewQuestion<'_> {
         let (month, _) = self.count(snapshot, self.window(30, None)).await?;
         let (quarter, ids) = self.count(snapshot, self.window(90, Some(Bucket::Day))).await?;
         let certificates = snapshot.certificates(&ids.values().copied().collect::<Vec<_>>()).await?;
+        let longest = quarter.stats.iter().filter_map(|stats| stats.interval_ms).max().unwrap_or(0);
+        let length = fresh(longest.saturating_mul(1_000)).saturating_add(self.to.0 - self.as_of.0);
+        if length > DAY {
+            known = self.states(snapshot, length).await?;
+        }
+        explain(snapshot, &mut known).await?;
 
         let [mut day, mut week, mut month] = [day, week, month].map(by_target);
         let mut targets = Vec::with_capacity(quarter.stats.len());
         for quarter in quarter.stats {
             let target = name(&quarter);
             let certificate = ids.get(&target).and_then(|id| certificates.get(id)).copied();
-            let locations = known.remove(&target).unwrap_or_default().locations;
-            let locations = locations.into_iter().map(|(_, seen)| seen).collect();
+            let seen = known.remove(&target).map_or_else(|| Seen::new(self.to), |(_, seen)| seen);
             let [day, week, month] = [&mut day, &mut week, &mut month].map(|stats| stats.remove(&target));
-            targets.push(overview(locations, certificate, self.to, [day, week, month, Some(quarter)]));
+            targets.push(overview(seen, certificate, self.to, [day, week, month, Some(quarter)]));
         }
         Ok(Overview { as_of: self.as_of.timestamp(), targets, next: quarter.next })
     }
@@ -152,19 +165,15 @@ impl Question for OverviewQuestion<'_> {
 }
 
 /// What is known of a target, from its newest probes and its last 1, 7, 30 and 90 days.
-fn overview(
-    locations: Vec<LocationState>,
-    certificate: Option<Micros>,
-    to: Micros,
-    windows: [Option<TargetStats>; 4],
-) -> TargetOverview {
+fn overview(seen: Seen, certificate: Option<Micros>, to: Micros, windows: [Option<TargetStats>; 4]) -> TargetOverview {
     let counted = WINDOWS.into_iter().zip(&windows).map(|((name, days), stats)| match stats {
         Some(stats) => WindowOverview::new(name, stats),
         None => WindowOverview::nothing(name, (Micros(to.0 - days * DAY), to)),
     });
     let counted = counted.collect();
     let [day, _, _, quarter] = windows;
-    let (state, since) = together(&locations);
+    let (state, since) = seen.together();
+    let locations = seen.locations.into_iter().map(|(_, seen)| seen).collect();
     let days = quarter.iter().flat_map(|quarter| quarter.series.iter().flatten()).map(DayOverview::new).collect();
     let hours = day.iter().flat_map(|day| day.series.iter().flatten()).map(HourOverview::new).collect();
     let nothing = Latency { population_size: 0, exact: true, max_relative_error: 0.0, percentiles: Vec::new() };

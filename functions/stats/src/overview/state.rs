@@ -38,7 +38,7 @@ pub struct LocationState {
     /// What it sees.
     pub state: TargetState,
     /// Since when: the first probe with this outcome after one with another, or after none; null where it may have begun
-    /// before the last 24 hours, and for stale.
+    /// before what was looked at, and for stale.
     #[serde(with = "timestamp::option")]
     pub since: Option<Timestamp>,
     /// When the probe of its newest verdict started.
@@ -52,104 +52,176 @@ pub struct LocationState {
     pub reason: Option<String>,
 }
 
-impl LocationState {
-    /// What a location sees as of an instant, of what was looked at `from` another one on; without a reason.
+/// What was seen from an instant to another one, by one location.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    from: Micros,
+    to: Micros,
+    state: TargetState,
+}
+
+/// What all locations see, and since when.
+#[derive(Debug)]
+pub struct Seen {
+    /// Each of them, by name.
+    pub locations: Vec<(i16, LocationState)>,
+    runs: Vec<Run>,
+    /// Since when it was looked at, and for how long a verdict is fresh, at most.
+    from: Micros,
+    fresh: i64,
+}
+
+impl Seen {
+    /// Nothing, of what was looked at from an instant on.
     #[must_use]
-    pub fn new(location: String, seen: &State, schedule: Option<&Schedule>, (from, as_of): (Micros, Micros)) -> Self {
-        let fresh = |at: Micros| {
-            let interval = schedule.and_then(|schedule| schedule.interval(at));
-            interval.map_or(FRESH_WITHOUT_INTERVAL, |micros| micros.saturating_mul(2).saturating_add(ON_THE_WAY))
+    pub fn new(from: Micros) -> Self {
+        Self { locations: Vec::new(), runs: Vec::new(), from, fresh: 0 }
+    }
+
+    /// Adds what a location sees as of an instant; without a reason.
+    pub fn add(&mut self, (id, name): (i16, String), seen: &State, schedule: Option<&Schedule>, as_of: Micros) {
+        let interval = schedule.and_then(|schedule| schedule.interval(seen.last));
+        let fresh = interval.map_or(FRESH_WITHOUT_INTERVAL, fresh);
+        self.fresh = self.fresh.max(fresh);
+        let state = if as_of.0.saturating_sub(seen.last.0) > fresh {
+            TargetState::Stale
+        } else {
+            TargetState::of(seen.verdict.outcome)
         };
-        let state = match seen.verdict.outcome {
-            _ if as_of.0.saturating_sub(seen.last.0) > fresh(seen.last) => TargetState::Stale,
-            Outcome::Degraded => TargetState::Degraded,
-            Outcome::Down => TargetState::Down,
-            // What was missed is no verdict.
-            Outcome::Up | Outcome::Missed => TargetState::Up,
-        };
-        // What is as it was from the very beginning may have been so before.
-        let is_known = seen.has_changed || seen.since.0.saturating_sub(from.0) > fresh(seen.since);
-        let since = (is_known && state != TargetState::Stale).then(|| seen.since.timestamp());
-        Self {
-            location,
+        // The last run goes on, or until nobody could say so any more.
+        let end = if state == TargetState::Stale { Micros(seen.last.0.saturating_add(fresh)) } else { Micros::MAX };
+        let ends = seen.changes.iter().skip(1).map(|(instant, _)| *instant).chain([end]);
+        let runs = seen.changes.iter().zip(ends).map(|((from, outcome), to)| Run {
+            from: *from,
+            to,
+            state: TargetState::of(*outcome),
+        });
+        let before = self.runs.len();
+        self.runs.extend(runs);
+        let since = self.since(self.runs.get(before..).unwrap_or_default(), state);
+        let location = LocationState {
+            location: name,
             state,
             since,
             last_probe_at: seen.last.timestamp(),
             status: seen.verdict.status,
             error: seen.verdict.error,
             reason: None,
+        };
+        self.locations.push((id, location));
+    }
+
+    /// What they see together: the worst that is not stale, and since when the worst has been that.
+    #[must_use]
+    pub fn together(&self) -> (TargetState, Option<Timestamp>) {
+        let worst = self.locations.iter().map(|(_, seen)| seen.state).max().unwrap_or(TargetState::Stale);
+        (worst, self.since(&self.runs, worst))
+    }
+
+    /// Since when the worst of some runs has been what it is now; `None` where that may be since before what was looked at.
+    fn since(&self, runs: &[Run], worst: TargetState) -> Option<Timestamp> {
+        if worst == TargetState::Stale {
+            return None;
+        }
+        // Back from one run that is that bad to another one that it goes on from.
+        let mut since = Micros::MAX;
+        while let Some(earlier) = runs
+            .iter()
+            .filter(|run| run.state == worst && run.from < since && run.to >= since)
+            .map(|run| run.from)
+            .min()
+        {
+            since = earlier;
+        }
+        // It was worse before.
+        let worse = runs.iter().filter(|run| run.state > worst).map(|run| run.to).max();
+        let since = worse.map_or(since, |worse| since.max(worse));
+        // What is as it was from the very beginning may have been so before.
+        let has_changed = runs.iter().any(|run| run.from < since);
+        (has_changed || since.0.saturating_sub(self.from.0) > self.fresh).then(|| since.timestamp())
+    }
+}
+
+impl TargetState {
+    fn of(outcome: Outcome) -> Self {
+        match outcome {
+            // What was missed is no verdict.
+            Outcome::Up | Outcome::Missed => Self::Up,
+            Outcome::Degraded => Self::Degraded,
+            Outcome::Down => Self::Down,
         }
     }
 }
 
-/// What locations see together: the worst of it, and since when. It is down since the first of those began to see it so that
-/// still do, and up since the last of all came to see it so.
+/// For how long a verdict is fresh, by the interval; both in microseconds.
 #[must_use]
-pub fn together(locations: &[LocationState]) -> (TargetState, Option<Timestamp>) {
-    let worst = locations.iter().map(|seen| seen.state).max().unwrap_or(TargetState::Stale);
-    let sinces = locations.iter().filter(|seen| seen.state == worst).map(|seen| seen.since);
-    // `None` is before every instant.
-    let since = if worst == TargetState::Up { sinces.max() } else { sinces.min() };
-    (worst, since.flatten())
+pub fn fresh(interval: i64) -> i64 {
+    interval.saturating_mul(2).saturating_add(ON_THE_WAY)
 }
 
 #[cfg(test)]
 mod tests {
+    use Outcome::{Degraded, Down, Up};
     use shared::history::Verdict;
 
     use super::*;
 
     const MINUTE: i64 = 60_000_000;
 
-    fn seen(outcome: Outcome, since: Option<i64>, age: i64, interval_ms: Option<i32>) -> LocationState {
-        let verdict = Verdict { status: None, outcome, error: None, is_retried: false, is_late: false };
-        let (begun, has_changed) = (Micros(since.unwrap_or(-60 * MINUTE)), since.is_some());
-        let state = State { verdict, last: Micros(-age), since: begun, has_changed };
+    /// What is seen together as of minute 0, of what was looked at from minute -60 on: of each location its changes, and
+    /// when it was probed last. Minutes.
+    fn together(locations: &[(&[(i64, Outcome)], i64)], interval_ms: Option<i32>) -> (TargetState, Option<i64>) {
         let mut schedule = Schedule::default();
-        schedule.push(Micros(-100 * MINUTE), interval_ms);
-        LocationState::new(String::new(), &state, Some(&schedule), (Micros(-60 * MINUTE), Micros(0)))
-    }
-
-    #[test]
-    fn what_is_new_is_as_it_is_since_it_came_and_what_is_old_perhaps_longer() {
-        let verdict = Verdict { status: None, outcome: Outcome::Up, error: None, is_retried: false, is_late: false };
-        let mut schedule = Schedule::default();
-        schedule.push(Micros(-100 * MINUTE), Some(60_000));
-        let since = |begun: i64| {
-            let state = State { verdict, last: Micros(0), since: Micros(begun), has_changed: false };
-            let seen = LocationState::new(String::new(), &state, Some(&schedule), (Micros(-60 * MINUTE), Micros(0)));
-            seen.since.map(|since| Micros::from(since).0)
-        };
-
-        assert_eq!((since(-56 * MINUTE), since(-56 * MINUTE + 1)), (None, Some(-56 * MINUTE + 1)));
+        schedule.push(Micros(-1_000 * MINUTE), interval_ms);
+        let mut all = Seen::new(Micros(-60 * MINUTE));
+        for (changes, last) in locations {
+            let changes: Vec<_> = changes.iter().map(|(at, outcome)| (Micros(at * MINUTE), *outcome)).collect();
+            let outcome = changes.last().unwrap().1;
+            let verdict = Verdict { status: None, outcome, error: None, is_retried: false, is_late: false };
+            let state = State { verdict, last: Micros(last * MINUTE), changes };
+            all.add((0, String::new()), &state, Some(&schedule), Micros(0));
+        }
+        let (state, since) = all.together();
+        (state, since.map(|since| Micros::from(since).0 / MINUTE))
     }
 
     #[test]
     fn what_was_not_seen_for_two_intervals_and_two_minutes_is_stale() {
-        let state = |age, interval| seen(Outcome::Down, Some(-5), age, interval).state;
+        let state = |last, interval| together(&[(&[(-50, Up), (-40, Down)], last)], interval);
 
-        assert_eq!(state(4 * MINUTE, Some(60_000)), TargetState::Down);
-        assert_eq!(state(4 * MINUTE + 1, Some(60_000)), TargetState::Stale);
-        assert_eq!(state(60 * MINUTE, None), TargetState::Down);
-        assert_eq!(state(60 * MINUTE + 1, None), TargetState::Stale);
+        assert_eq!(state(-4, Some(60_000)), (TargetState::Down, Some(-40)));
+        assert_eq!(state(-5, Some(60_000)), (TargetState::Stale, None));
         // As of an instant before the newest probe.
-        assert_eq!(state(-MINUTE, Some(60_000)), TargetState::Down);
-        assert_eq!(seen(Outcome::Up, Some(-5), 5 * MINUTE, Some(60_000)).since, None);
+        assert_eq!(state(1, Some(60_000)).0, TargetState::Down);
+        assert_eq!((state(-60, None).0, state(-61, None).0), (TargetState::Down, TargetState::Stale));
     }
 
     #[test]
-    fn together_is_the_worst_of_what_is_fresh() {
-        let at = |micros: i64| Some(Micros(micros).timestamp());
-        let fresh = |outcome, since| seen(outcome, since, MINUTE, Some(60_000));
-        let stale = || seen(Outcome::Down, Some(-9), 9 * MINUTE, Some(60_000));
-        let (up, down) = (fresh(Outcome::Up, Some(-7)), fresh(Outcome::Down, Some(-8)));
+    fn what_is_new_is_as_it_is_since_it_came_and_what_is_old_perhaps_longer() {
+        let since = |begun| together(&[(&[(begun, Up)], 0)], Some(60_000)).1;
 
-        assert_eq!(together(&[up.clone(), stale()]), (TargetState::Up, at(-7)));
-        assert_eq!(together(&[up.clone(), down.clone(), fresh(Outcome::Down, Some(-6))]), (TargetState::Down, at(-8)));
-        assert_eq!(together(&[down, fresh(Outcome::Down, None)]), (TargetState::Down, None));
-        assert_eq!(together(&[up.clone(), fresh(Outcome::Up, None)]), (TargetState::Up, at(-7)));
-        assert_eq!(together(&[up, fresh(Outcome::Degraded, Some(-2))]), (TargetState::Degraded, at(-2)));
-        assert_eq!(together(&[stale()]), (TargetState::Stale, None));
+        assert_eq!((since(-56), since(-55)), (None, Some(-55)));
+    }
+
+    #[test]
+    fn together_it_is_the_worst_of_what_is_fresh_since_it_was_that() {
+        let together = |locations: &[(&[(i64, Outcome)], i64)]| together(locations, Some(60_000));
+        let up: (&[_], _) = (&[(-60, Up)], 0);
+
+        assert_eq!(together(&[up, (&[(-60, Up), (-8, Down)], 0)]), (TargetState::Down, Some(-8)));
+        // One after the other, and both at once.
+        let down = together(&[(&[(-60, Up), (-30, Down), (-10, Up)], 0), (&[(-60, Up), (-20, Down)], 0), up]);
+        assert_eq!(down, (TargetState::Down, Some(-30)));
+        let down = together(&[(&[(-60, Up), (-30, Down), (-21, Up)], 0), (&[(-60, Up), (-20, Down)], 0), up]);
+        assert_eq!(down, (TargetState::Down, Some(-20)));
+        assert_eq!(together(&[up, (&[(-60, Down)], 0)]), (TargetState::Down, None));
+        // Up since the last of all came up, degraded since none was down any more.
+        assert_eq!(together(&[up, (&[(-60, Down), (-7, Up)], 0)]), (TargetState::Up, Some(-7)));
+        let degraded = together(&[(&[(-60, Down), (-10, Degraded)], 0), (&[(-60, Up), (-50, Degraded)], 0)]);
+        assert_eq!(degraded, (TargetState::Degraded, Some(-10)));
+        // What one saw that sees nothing now counted for as long as it was fresh.
+        assert_eq!(together(&[up, (&[(-60, Down)], -10)]), (TargetState::Up, Some(-6)));
+        assert_eq!(together(&[(&[(-60, Down)], -10)]), (TargetState::Stale, None));
         assert_eq!(together(&[]), (TargetState::Stale, None));
     }
 }

@@ -167,7 +167,8 @@ impl Question for PageQuestion<'_> {
     }
 
     fn write(&self, overview: Overview) -> Result<Written, StatsError> {
-        let notice = if overview.targets.is_empty() {
+        // Targets that were given up long ago may be the first of several pages.
+        let notice = if overview.targets.is_empty() && overview.next.is_none() {
             "<p class=\"notice\" data-kind=\"empty\">Nothing was probed in the last 90 days.</p>"
         } else {
             ""

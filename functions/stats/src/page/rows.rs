@@ -19,9 +19,16 @@ const PART: f64 = 0.98;
 /// Days before a certificate runs out from which on that is a warning.
 const SOON: i64 = 14;
 
-/// Writes the rows, in the order of the overview, and where there are more of them says so.
+/// Writes the rows, what is wrong first, and where there are more of them says so.
 pub(super) fn write(overview: &Overview) -> String {
-    let rows: String = overview.targets.iter().map(|target| row(target, overview.as_of)).collect();
+    let mut targets: Vec<_> = overview.targets.iter().collect();
+    targets.sort_by_key(|target| match target.state {
+        TargetState::Down => 0,
+        TargetState::Stale => 1,
+        TargetState::Degraded => 2,
+        TargetState::Up => 3,
+    });
+    let rows: String = targets.into_iter().map(|target| row(target, overview.as_of)).collect();
     match overview.next {
         Some(_) => {
             rows + "<tr role=\"row\"><td role=\"cell\" colspan=\"12\">There are more targets, which the script of this page \
@@ -43,7 +50,9 @@ fn row(target: &TargetOverview, as_of: Timestamp) -> String {
         format!("<th scope=\"row\" role=\"rowheader\" class=\"c-target\">{}{}</th>", who(target), tags(target)),
     ];
     let labels = ["24 h", "7 d", "30 d", "90 d"];
-    cells.extend(labels.iter().zip(&target.windows).map(|(label, window)| cell(label, "n c-uptime", &uptime(window))));
+    cells.extend(
+        labels.iter().zip(&target.windows).map(|(label, window)| cell(label, "n c-uptime", &uptime(window, as_of))),
+    );
     cells.extend(["p50", "p95", "p99"].iter().enumerate().map(|(index, label)| {
         let percentile = target.latency.percentiles.get(index);
         let html =
@@ -96,12 +105,20 @@ fn tags(target: &TargetOverview) -> String {
 fn since(target: &TargetOverview, as_of: Timestamp) -> String {
     let time = |instant: Timestamp, words: &str| format!("<time datetime=\"{instant}\">{words}</time>");
     let ago = |instant: Timestamp| length(as_of.as_second() - instant.as_second());
-    match (target.state, target.since, target.last_probe_at) {
+    let silent = target.locations.iter().filter(|seen| seen.state == TargetState::Stale).count();
+    let silent = match target.locations.len() {
+        all if silent > 0 && target.state != TargetState::Stale => {
+            format!("<span class=\"silent\">{silent} of {all} locations silent</span>")
+        }
+        _ => String::new(),
+    };
+    let since = match (target.state, target.since, target.last_probe_at) {
         (TargetState::Stale, _, Some(last)) => time(last, &format!("last probe {} ago", ago(last))),
         (TargetState::Stale, _, None) => "<span class=\"muted\">no probe</span>".to_owned(),
         (_, Some(since), _) => time(since, &format!("for {}", ago(since))),
         (_, None, _) => "<span class=\"muted\">over 24 h</span>".to_owned(),
-    }
+    };
+    since + &silent
 }
 
 /// A length of time in words, from seconds.
@@ -115,7 +132,7 @@ fn length(seconds: i64) -> String {
 }
 
 /// The share of the slots that was up, cut to hundredths of a percent: 100 % is all.
-fn uptime(window: &WindowOverview) -> String {
+fn uptime(window: &WindowOverview, as_of: Timestamp) -> String {
     let share = window.uptime.as_ref().and_then(|uptime| uptime.by_probes);
     let Some(share) = share else { return "<span class=\"uptime\" data-level=\"none\">—</span>".to_owned() };
     let level = match share {
@@ -127,7 +144,23 @@ fn uptime(window: &WindowOverview) -> String {
         if share < 1.0 { format!("{:.2} %", (share * 1e4 + 1e-6).floor() / 100.0) } else { "100 %".to_owned() };
     let seen = window.coverage.as_ref().and_then(|coverage| coverage.share).filter(|share| *share < PART);
     let part = seen.map(|share| format!("<small class=\"part\">{:.0} %</small>", (share * 100.0 + 1e-6).floor()));
-    format!("<span class=\"uptime\" data-level=\"{level}\">{percent}</span>{}", part.unwrap_or_default())
+    format!(
+        "<span class=\"uptime\" data-level=\"{level}\">{percent}</span>{}{}",
+        part.unwrap_or_default(),
+        young(window, as_of)
+    )
+}
+
+/// Of how much it is, where a target is not as old as the window.
+fn young(window: &WindowOverview, as_of: Timestamp) -> String {
+    let seconds = |from: Option<Timestamp>| from.map(|from| as_of.as_second() - from.as_second());
+    match (seconds(window.from), seconds(window.first_probe_at)) {
+        #[expect(clippy::cast_precision_loss, reason = "seconds of months")]
+        (Some(whole), Some(seen)) if (seen as f64) < PART * whole as f64 => {
+            format!("<small class=\"part\">{}<span class=\"off-screen\"> of history</span></small>", length(seen))
+        }
+        _ => String::new(),
+    }
 }
 
 fn latency(percentile: &Percentile, size: i64) -> String {
