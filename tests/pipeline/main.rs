@@ -39,6 +39,7 @@ mod retaining;
 mod sealing;
 mod securing;
 mod serving;
+mod showing;
 mod storming;
 mod support;
 mod ticking;

@@ -12,6 +12,7 @@ mod schedule;
 mod snapshot;
 pub mod split;
 mod states;
+mod tallies;
 mod tally;
 mod targets;
 

@@ -18,8 +18,9 @@ use super::{
     Held, History, HistoryError, HistoryQuery, MAX_BUCKETS, TargetHistory,
     cover::{Unsealed, Window},
     held::{Verdicts, by_quorum},
-    reader::{Reader, Tallies, merge, summaries},
+    reader::{Reader, summaries},
     split::Split,
+    tallies::{Tallies, merge},
     tally::Keep,
     targets::{Settings, Target, Targets},
 };
