@@ -1,7 +1,12 @@
 //! Bytes that nobody meant: whatever comes in from outside is taken or refused, and never ends the function.
 //!
 //! `cargo test` runs a bounded number of random inputs, and of random changes to inputs that are good. They are targets of
-//! bolero (<https://camshaft.github.io/bolero/>), whose command runs them under libFuzzer for as long as one likes.
+//! bolero (<https://camshaft.github.io/bolero/>), whose command (`cargo install cargo-bolero`) runs them under libFuzzer for as long as
+//! one likes:
+//!
+//! ```text
+//! cargo bolero test -p fuzzing --rustc-bootstrap --sanitizer NONE -T 10m query_string
+//! ```
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +14,6 @@ use std::{fs, time::Duration};
 
 use bolero::check;
 use flush::{batch::Batch, event::KafkaEvent};
-use local_stack::workspace;
 use probe::{
     input::Tick,
     monitors::{Defaults, Monitors, secrets::Secrets},
@@ -30,7 +34,10 @@ const INPUTS: usize = 20_000;
 
 /// The files of a folder, as what good inputs look like.
 fn good(folder: &str) -> Vec<Vec<u8>> {
-    let mut files: Vec<_> = fs::read_dir(workspace().join(folder)).unwrap().map(|file| file.unwrap().path()).collect();
+    let mut files: Vec<_> = fs::read_dir(format!("{}/../../{folder}", env!("CARGO_MANIFEST_DIR")))
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
     files.sort();
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
@@ -104,7 +111,7 @@ fn event_of_probe() {
 
 #[test]
 fn monitors_file() {
-    let good = [fs::read(workspace().join("functions/probe/monitors.yaml")).unwrap()];
+    let good = [fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions/probe/monitors.yaml")).unwrap()];
     each!(&good, |bytes| {
         let Ok(text) = str::from_utf8(bytes) else { return };
         let second = Duration::from_secs(1);

@@ -32,7 +32,7 @@ const SCOPED_TOKEN: &str = "a-token-for-what-is-public";
 #[tokio::main]
 async fn main() -> Result<()> {
     let variables = |name: &str| process(name).with_context(|| format!("missing: {name}, of target/page/env"));
-    let (database, page) = (variables("WM_DB_CONNECTION_STRING")?, variables("WM_STATS_URL")?);
+    let (database, page) = (variables("WM_DB_CONNECTION_STRING")?, variables("WM_PAGE_URL")?);
     let mut env = Env::new(&process);
     let stream = StreamConfig::from_env(&mut env);
     let config = env.finish(stream)?;
@@ -54,16 +54,15 @@ async fn main() -> Result<()> {
     until_stored(&stream, &config.topic, &variables("WM_STREAM_CONSUMER_GROUP_ID")?).await?;
     eprintln!("all of them stored");
     let servers = start(database).await?;
-    let url = |functions: &Functions| functions.client().url("/");
+    let url = |functions: &Functions| functions.client().page_url(0);
     let [tokens, empty, down] = &servers;
-    let page = page.strip_suffix("stats").context("WM_STATS_URL is none")?;
     let said = [
-        ("PAGE_URL", page.to_owned()),
-        ("PAGE_TOKEN_URL", url(tokens)),
+        ("PAGE_URL", page),
+        ("PAGE_TOKEN_URL", url(tokens)?),
         ("PAGE_TOKEN", TOKEN.to_owned()),
         ("PAGE_SCOPED_TOKEN", SCOPED_TOKEN.to_owned()),
-        ("PAGE_EMPTY_URL", url(empty)),
-        ("PAGE_DOWN_URL", url(down)),
+        ("PAGE_EMPTY_URL", url(empty)?),
+        ("PAGE_DOWN_URL", url(down)?),
     ];
     let said: String = said.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
     let file = directory().join("servers");

@@ -4,6 +4,7 @@ use lambda_http::{Body, http::Response};
 use serde_json::{Value, json};
 use shared::{Micros, Span};
 use stats::{handle, page::POLICY};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::{
     overviewing::{Clock, down, get, store},
@@ -175,4 +176,22 @@ async fn the_page_is_below_a_slash_wherever_it_is() {
     ] {
         assert_eq!(ask(stage, path).await, (status, location.to_owned()), "{stage} {path}");
     }
+}
+
+#[tokio::test]
+async fn a_browser_that_goes_away_leaves_the_local_page_as_it_was() {
+    let place = Place::new("showing_leaving").await;
+    let functions = place.functions(&[]).await;
+    let page = functions.client().page_url(0).unwrap();
+    let address = page.trim_start_matches("http://").split('/').next().unwrap();
+
+    for _ in 0..40 {
+        let mut browser = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET /lambda-url/stats/overview HTTP/1.1\r\nhost: {address}\r\n\r\n");
+        browser.write_all(request.as_bytes()).await.unwrap();
+    }
+
+    let answer = reqwest::get(format!("{page}health")).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(reqwest::get(&page).await.unwrap().text().await.unwrap().contains("Nothing was probed"));
 }

@@ -9,7 +9,7 @@ use stats::StatsConfig;
 
 /// What is read and is not in the template, because there are no files of one's own in a function, because secrets go by
 /// their ARN there, or because what is reckoned from the rest of it or is the default suits.
-const NOT_IN_THE_TEMPLATE: [&str; 19] = [
+const NOT_IN_THE_TEMPLATE: [&str; 20] = [
     "WM_DB_SSL_CA_FILE",
     "WM_MONITORS_FILE",
     "WM_PROBE_CA_FILE",
@@ -29,6 +29,7 @@ const NOT_IN_THE_TEMPLATE: [&str; 19] = [
     "WM_STATS_PREFIX",
     // Of cargo local alone.
     "WM_STREAM_CONSUMER_GROUP_ID",
+    "WM_PAGE_URL",
     "WM_STATS_URL",
 ];
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 use stats::report::StatsReport;
 
 use crate::{
+    front,
     service::{self, Log, Service, StopSignal},
     tools, workspace,
 };
@@ -137,6 +138,15 @@ impl FunctionsClient {
     #[must_use]
     pub fn stats_url(&self) -> String {
         self.url("/stats")
+    }
+
+    /// The page, for browsers: on a port, if that is free.
+    ///
+    /// # Errors
+    /// The system has no port left.
+    pub fn page_url(&self, port: u16) -> Result<String> {
+        let front = front::start(port, self.address).context("no port is left for the page")?;
+        Ok(format!("http://{front}/lambda-url/stats/"))
     }
 
     /// The same with another path, such as `/metrics`.

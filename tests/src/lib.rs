@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod event_source;
+pub mod front;
 pub mod functions;
 pub mod instance;
 pub mod kafka;

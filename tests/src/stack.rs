@@ -34,6 +34,8 @@ use crate::{
 const TOPIC: &str = "website-monitor";
 /// The consumer group where `WM_STREAM_CONSUMER_GROUP_ID` names none.
 const GROUP: &str = "website-monitor-flush";
+/// Where the page is, if it can be: the same in each run.
+const PAGE_PORT: u16 = 9_001;
 /// The database on the server that we start.
 const DATABASE: &str = "website_monitor";
 
@@ -75,6 +77,8 @@ pub struct Stack {
     pub stream: Stream,
     /// How to connect to Postgres.
     pub connection_string: String,
+    /// Where the page is.
+    pub page_url: String,
     postgres: Option<Postgres>,
     kafka: Option<Kafka>,
 }
@@ -231,7 +235,8 @@ impl Stack {
             Functions::start(invoke_address(9_000)?, &environment, &log)
                 .or_else(|_| Functions::start(invoke_address(0)?, &environment, &log))
         })?;
-        let stack = Self { functions, stream, connection_string, postgres, kafka };
+        let page_url = functions.client().page_url(PAGE_PORT)?;
+        let stack = Self { functions, stream, connection_string, page_url, postgres, kafka };
         stack.write_env(config)?;
         Ok(stack)
     }
@@ -272,6 +277,7 @@ impl Stack {
             ("WM_STREAM_CONSUMER_GROUP_ID", config.group.clone()),
             ("WM_DB_CONNECTION_STRING", self.connection_string.clone()),
             ("WM_STATS_URL", functions.stats_url()),
+            ("WM_PAGE_URL", self.page_url.clone()),
             ("WM_INVOKE_ADDRESS", functions.address().ip().to_string()),
             ("WM_INVOKE_PORT", functions.address().port().to_string()),
         ];

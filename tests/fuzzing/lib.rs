@@ -1,0 +1,1 @@
+//! Nothing: the fuzz targets are tests, in `main.rs`.

@@ -1,0 +1,51 @@
+//! What browsers talk to in place of the emulator. A client that goes away before it has its answer, as browsers do whenever one
+//! turns a page, ends the function under cargo-lambda 1.9, and nothing starts it again. So each request is handed on by itself,
+//! and its answer is awaited whole, whether or not anybody still wants it.
+
+use std::{
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
+
+/// The longest head of a request.
+const MAX_HEAD: u64 = 64 << 10;
+/// How long a client may take to send one.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Listens on a port of the emulator's address, or on any where that is taken, as long as this process lives.
+///
+/// # Errors
+/// The system has no port left.
+pub fn start(port: u16, emulator: SocketAddr) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind((emulator.ip(), port)).or_else(|_| TcpListener::bind((emulator.ip(), 0)))?;
+    let address = listener.local_addr()?;
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            // One that goes away is no news.
+            thread::spawn(move || drop(serve(client, emulator)));
+        }
+    });
+    Ok(address)
+}
+
+/// Hands one request on, which has no body, and sends the answer back.
+fn serve(mut client: TcpStream, emulator: SocketAddr) -> io::Result<()> {
+    client.set_read_timeout(Some(PATIENCE))?;
+    let mut lines = BufReader::new(client.try_clone()?.take(MAX_HEAD)).lines();
+    let mut head = String::new();
+    loop {
+        match lines.next().transpose()? {
+            None => return Ok(()),
+            Some(line) if line.is_empty() => break,
+            Some(line) if line.to_ascii_lowercase().starts_with("connection:") => {}
+            Some(line) => head = head + &line + "\r\n",
+        }
+    }
+    let mut upstream = TcpStream::connect(emulator)?;
+    write!(upstream, "{head}connection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    upstream.read_to_end(&mut answer)?;
+    client.write_all(&answer)
+}
