@@ -75,6 +75,49 @@ export async function checkWidth(page, what) {
   assert.ok(content <= visible, `${what}: ${content} px in ${visible} px`);
 }
 
+/** How many pixels of a chart have the colour of one of its lines or bars, from one part of its width to another. */
+export function pixels(page, selector, colour, from = 0, to = 1) {
+  return page.locator(selector).evaluate((chart, [name, begin, end]) => {
+    const canvas = chart.querySelector("canvas");
+    const over = chart.querySelector(".u-over");
+    const scale = canvas.width / canvas.clientWidth;
+    const wanted = getComputedStyle(document.documentElement).getPropertyValue(name).trim().slice(1).match(/../g).map((hex) => parseInt(hex, 16));
+    const [x, width] = [over.offsetLeft + over.offsetWidth * begin, over.offsetWidth * (end - begin)].map((length) => Math.round(length * scale));
+    // A copy, as the browser warns of canvases that are read often.
+    const copy = Object.assign(document.createElement("canvas"), { width, height: canvas.height }).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(canvas, -x, 0);
+    const { data } = copy.getImageData(0, 0, width, canvas.height);
+    let found = 0;
+    for (let at = 0; at < data.length; at += 4) found += data[at + 3] > 60 && wanted.every((value, index) => Math.abs(data[at + index] - value) < 30);
+    return found;
+  }, [colour, from, to]);
+}
+
+/** The same of all lines of latency: of a single response, one is on top of the others. */
+export async function latencyPixels(page, from, to) {
+  const found = await Promise.all(["--p50", "--p95", "--p99"].map((line) => pixels(page, "#chart-latency", line, from, to)));
+  return found.reduce((sum, number) => sum + number, 0);
+}
+
+/** Changes what the server answers on its way to the page; `change` may say another status. */
+export async function answerOtherwise(page, pattern, change) {
+  await page.route(pattern, async (route) => {
+    const headers = { ...route.request().headers() };
+    delete headers["if-none-match"];
+    const json = await (await route.fetch({ headers })).json();
+    const status = change(json, route.request()) ?? 200;
+    await route.fulfill({ status, json });
+  });
+}
+
+/** Lets the page be seen or not. */
+export function show(page, state) {
+  return page.evaluate((value) => {
+    Object.defineProperty(document, "visibilityState", { configurable: true, get: () => value });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, state);
+}
+
 /** Tries until something holds. */
 export async function until(what, holds, { patience = WAIT, pause = 100 } = {}) {
   const end = Date.now() + patience;

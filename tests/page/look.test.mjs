@@ -1,9 +1,11 @@
 // How each view and state looks: accessible in light and dark, and no wider than a phone. With screenshots where asked for.
 
+import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { addressOf, checkAccessibility, checkWidth, launch, open, secret, server, shot, withPage } from "./browser.mjs";
 
-const EXPECTED = /401|503|400|ERR_INTERNET_DISCONNECTED/;
+// What a view may have on the console: that the browser did not get something, where that is what the view is of.
+const EXPECTED = { down: /503/, unauthorized: /401/, "wrong-token": /401/, "with-token": /401/, old: /ERR_INTERNET_DISCONNECTED/, bad: /400/ };
 const WIDTHS = { wide: { width: 1280, height: 900 }, narrow: { width: 1024, height: 800 }, phone: { width: 360, height: 740 } };
 let browser;
 before(async () => { browser = await launch(); });
@@ -29,6 +31,12 @@ const VIEWS = {
   "monitor-gap": target("docs"),
   "monitor-stale": target("legacy"),
   "monitor-fresh": target("fresh"),
+  "monitor-slowly": target("slowly"),
+  "monitor-gone": async (page) => {
+    await open(page, server("PAGE_URL"));
+    await page.goto(await addressOf(page, "gone"));
+    for (const section of ["latency", "phases", "coverage", "locations", "failures"]) await page.waitForSelector(`[data-key=${section}] .calm`);
+  },
   "monitor-month": async (page) => {
     await target("shop")(page);
     await page.click(".presets a:text-is('30d')");
@@ -64,14 +72,14 @@ const VIEWS = {
 
 for (const [name, go] of Object.entries(VIEWS)) {
   for (const colorScheme of ["light", "dark"]) {
-    test(`${name}, ${colorScheme}`, () => withPage(browser, { expected: EXPECTED, colorScheme, viewport: WIDTHS.wide }, async (page, context) => {
+    test(`${name}, ${colorScheme}`, () => withPage(browser, { expected: EXPECTED[name], colorScheme, viewport: WIDTHS.wide }, async (page, context) => {
       await go(page, context);
       await shot(page, `${name}-${colorScheme}`);
       await checkAccessibility(page, `${name}, ${colorScheme}`);
       await checkWidth(page, name);
     }));
   }
-  test(`${name} on a phone`, () => withPage(browser, { expected: EXPECTED, viewport: WIDTHS.phone, hasTouch: true, isMobile: true }, async (page, context) => {
+  test(`${name} on a phone`, () => withPage(browser, { expected: EXPECTED[name], viewport: WIDTHS.phone, hasTouch: true, isMobile: true }, async (page, context) => {
     await go(page, context);
     await shot(page, `${name}-phone`);
     await checkWidth(page, name);
@@ -102,4 +110,8 @@ test("while it loads", () => withPage(browser, {}, async (page) => {
 test("without script", () => withPage(browser, { javaScriptEnabled: false }, async (page) => {
   await page.goto(server("PAGE_URL"));
   await shot(page, "no-script");
+  const rows = await page.locator("tr[data-target]").count();
+  assert.ok(rows >= 10, `${rows} rows`);
+  assert.equal(await page.locator("tr[data-target] .state").count(), rows);
+  assert.equal(await page.locator("#view a[href^='?url=']").count(), rows);
 }));

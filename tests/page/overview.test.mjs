@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { addressOf, launch, names, open, row, server, until, withPage } from "./browser.mjs";
+import { addressOf, launch, names, open, row, server, show, until, withPage } from "./browser.mjs";
 
 const URL_ = server("PAGE_URL");
-const STATES = { shop: "up", api: "down", checkout: "degraded", docs: "up", legacy: "stale", fresh: "up" };
+const STATES = { shop: "up", api: "down", checkout: "degraded", docs: "up", legacy: "stale", gone: "stale", fresh: "up", slowly: "up" };
 let browser;
 before(async () => { browser = await launch(); });
 after(() => browser?.close());
@@ -24,10 +24,13 @@ test("each monitor is there, with its state in words", () => opened(async (page)
 }));
 
 test("totals are those of the rows", () => opened(async (page) => {
-  for (const state of ["down", "stale", "degraded", "up"]) {
-    const total = await page.locator(`.total[data-state=${state}]`).getAttribute("data-count");
-    assert.equal(await page.locator(`tr[data-target][data-state=${state}]`).count(), Number(total), state);
-  }
+  // All at once: data arrives all the time.
+  const [totals, rows] = await page.evaluate(() => {
+    const states = ["down", "stale", "degraded", "up"];
+    const count = (state) => document.querySelectorAll(`tr[data-target][data-state=${state}]`).length;
+    return [states.map((state) => Number(document.querySelector(`.total[data-state=${state}]`).dataset.count)), states.map(count)];
+  });
+  assert.deepEqual(totals, rows);
   assert.match(await page.locator(".oldest").textContent(), /Oldest data: .*\d/);
 }));
 
@@ -57,7 +60,43 @@ test("shapes differ, not only colours", () => opened(async (page) => {
 test("too few probes are no percentile", () => opened(async (page) => {
   const cells = row(page, "fresh").locator(".c-latency");
   assert.match(await cells.nth(2).textContent(), /—.*too few: \d+\sof\s368/);
-  assert.match(await cells.nth(1).textContent(), /—.*too few: \d+\sof\s72/);
+}));
+
+test("a location that has gone silent is no part of what is green", () => opened(async (page) => {
+  const silent = row(page, "shop").locator(".silent");
+  assert.equal(await silent.textContent(), "1 of 3 locations silent");
+  const colour = (element) => getComputedStyle(element).color;
+  assert.equal(await silent.evaluate(colour), await row(page, "checkout").locator(".state").evaluate(colour));
+  assert.match(await page.locator(".oldest").textContent(), /1 target with a silent location/);
+}));
+
+test("a target that is new has uptimes of what there is", () => opened(async (page) => {
+  assert.match(await row(page, "fresh").locator(".c-uptime").last().textContent(), /\d+ (min|h) of history/);
+  assert.doesNotMatch(await row(page, "api").locator(".c-uptime").last().textContent(), /of history/);
+}));
+
+test("a target that is silent for more than a day is in every order, and explains itself", () => opened(async (page) => {
+  const all = (await names(page)).sort();
+  const heads = await page.$$eval("thead a", (links) => links.map((found) => found.textContent));
+  assert.equal(heads.length, 10);
+  for (const head of [...heads, ...heads]) {
+    await page.click(`thead a:text-is('${head}')`);
+    await until(head, async () => (await page.locator("th[aria-sort]").textContent()) === head);
+    assert.deepEqual((await names(page)).sort(), all, head);
+  }
+  assert.match(await row(page, "gone").textContent(), /stale.*last probe \d+ h ago.*no probe/s);
+  for (const figure of await row(page, "gone").locator(".figure").all()) {
+    await figure.hover();
+    await until("says what it is", async () => (await figure.getAttribute("aria-describedby")) === "tip" && page.locator("#tip .tip-title").isVisible());
+  }
+}));
+
+test("an order that there is not is none", () => opened(async (page) => {
+  const all = (await names(page)).length;
+  for (const sort of ["__proto__", "-constructor", "uptime24h"]) {
+    await open(page, `${URL_}?sort=${sort}`);
+    assert.equal((await names(page)).length, all, sort);
+  }
 }));
 
 test("gaps, bad days and certificates are seen", () => opened(async (page) => {
@@ -72,15 +111,15 @@ test("gaps, bad days and certificates are seen", () => opened(async (page) => {
 
 test("filters by tag, location, state and text, each with an address", () => opened(async (page) => {
   await page.selectOption("select[name=tag]", "public");
-  await until("three of public", async () => (await names(page)).length === 3);
-  assert.deepEqual((await names(page)).sort(), ["docs", "fresh", "shop"]);
+  await until("four of public", async () => (await names(page)).length === 4);
+  assert.deepEqual((await names(page)).sort(), ["docs", "fresh", "shop", "slowly"]);
   assert.equal(new URL(page.url()).searchParams.get("tag"), "public");
   await page.selectOption("select[name=tag]", "");
   await page.selectOption("select[name=location]", "us-east-1");
   await until("shop alone", async () => (await names(page)).join() === "shop");
   await page.selectOption("select[name=location]", "");
   await page.selectOption("select[name=state]", "stale");
-  await until("legacy alone", async () => (await names(page)).join() === "legacy");
+  await until("what is old", async () => (await names(page)).join() === "gone,legacy");
   await page.selectOption("select[name=state]", "");
   await page.fill("input[name=q]", "CHECK");
   await until("checkout alone", async () => (await names(page)).join() === "checkout");
@@ -173,9 +212,11 @@ test("what did not change costs a 304, and changes nothing", () => opened(async 
     await page.evaluate(() => { globalThis.changes = 0; });
     await page.click("#refresh");
     const status = (await answered).status();
+    // Time to draw what there is to draw.
+    await page.waitForTimeout(300);
+    const changes = await page.evaluate(() => globalThis.changes);
     if (status !== 304) return false;
-    await page.waitForFunction(() => document.getElementById("fresh").textContent !== "");
-    assert.equal(await page.evaluate(() => globalThis.changes), 0);
+    assert.equal(changes, 0);
     return true;
   }, { patience: 60_000, pause: 0 });
 }));
@@ -210,16 +251,35 @@ test("the pages of a long answer are put together", () => withPage(browser, {}, 
   assert.equal(new Set(found).size, found.length);
 }));
 
-test("a page that is not seen asks nothing, and asks when it is seen again", () => opened(async (page) => {
+test("of a long answer, the first page is shown while the others are on their way", () => withPage(browser, {}, async (page) => {
+  let release;
+  const held = new Promise((resolve) => { release = resolve; });
+  const answer = await (await fetch(new URL("overview", URL_))).json();
+  await page.route(/\/overview(\?|$)/, (route) => route.fulfill({ json: { ...answer, targets: answer.targets.slice(0, 3), next: "more" } }));
+  await page.route(/cursor=/, async (route) => { await held; await route.fulfill({ json: { ...answer, targets: answer.targets.slice(3) } }); });
+  await open(page, URL_);
+  assert.equal((await names(page)).length, 3);
+  assert.match(await page.locator("[data-key=more]").textContent(), /Only the first 3 targets/);
+  assert.match(await page.locator(".oldest").textContent(), /at least 3 targets/);
+  release();
+  await until("all", async () => (await names(page)).length === answer.targets.length);
+  assert.equal(await page.locator("[data-key=more]").count(), 0);
+}));
+
+test("a page that is not seen asks nothing, and asks when it is seen again", () => withPage(browser, {}, async (page) => {
+  await page.clock.install();
+  await open(page, URL_);
   await page.waitForLoadState("networkidle");
-  const show = (state) => page.evaluate((value) => {
-    Object.defineProperty(document, "visibilityState", { configurable: true, get: () => value });
-    document.dispatchEvent(new Event("visibilitychange"));
-  }, state);
   let asked = 0;
   page.on("request", (request) => { if (request.url().endsWith("overview")) asked += 1; });
-  await show("hidden");
-  assert.equal(asked, 0);
-  await show("visible");
-  await until("asked", async () => asked === 1);
+  await page.clock.fastForward(31_000);
+  await until("asked by itself", async () => asked === 1);
+  await page.waitForLoadState("networkidle");
+  await page.waitForTimeout(300);
+  await show(page, "hidden");
+  await page.clock.fastForward(300_000);
+  await page.waitForTimeout(300);
+  assert.equal(asked, 1);
+  await show(page, "visible");
+  await until("asked", async () => asked === 2);
 }));

@@ -3,12 +3,15 @@
 const KEY = "website-monitor-token";
 // Answers of earlier views, so that going back shows something at once.
 const KEPT = 40;
-const MAX_PAGES = 20;
+const MAX_PAGES = 200;
 // Longer than any question may take the server.
 const PATIENCE = 45_000;
 
+// By address: `data`, `at` (when it was had), and the `pages` that it is of, each with its entity tag.
 const answers = new Map();
 let tokenHere = null;
+// How often the token was another one.
+let generation = 0;
 
 /** Why there is no answer: `unauthorized`, `refused` (by the token), `bad` (a parameter) or `unavailable`. */
 export class Problem extends Error {
@@ -28,6 +31,7 @@ export function token() {
 
 export function setToken(value) {
   tokenHere = value;
+  generation += 1;
   answers.clear();
   try {
     if (value) sessionStorage.setItem(KEY, value);
@@ -47,26 +51,41 @@ export function address(path, parameters) {
   return text ? `${path}?${text}` : path;
 }
 
-/** The answer that was had last, if any. */
+/** The answer that was had last, and when; undefined where there was none. */
 export function known(path, parameters) {
-  const answer = answers.get(address(path, parameters));
-  return answer?.all ?? answer?.data;
+  return answers.get(address(path, parameters));
 }
 
-/** Asks; `changed` says whether anything is other than it was. Pages are put together. */
-export async function ask(path, parameters) {
+/**
+ * Asks, and says what is answered and since when that is known to be so. What is as it was is the same object. Pages are put
+ * together; `progress` is told what there is of them so far.
+ */
+export async function ask(path, parameters, progress) {
+  const asker = generation;
   const first = address(path, parameters);
-  let { data, changed } = await askOne(first);
-  if (!data.next) return { data, changed };
-  const targets = [...data.targets];
-  for (let page = 1; data.next && page < MAX_PAGES; page += 1) {
-    const more = await askOne(address(path, { ...parameters, cursor: data.next }));
-    data = more.data;
-    changed ||= more.changed;
-    targets.push(...data.targets);
-  }
   const before = answers.get(first);
-  return { data: changed || !before.all ? (before.all = { ...before.data, targets, next: data.next }) : before.all, changed };
+  const pages = [];
+  let url = first;
+  while (url) {
+    pages.push(await askOne(url, before?.pages.find((page) => page.url === url)));
+    const { next } = pages.at(-1).data;
+    url = next && pages.length < MAX_PAGES ? address(path, { ...parameters, cursor: next }) : null;
+    if (url) progress?.(together(pages));
+  }
+  const answer = together(pages, before);
+  // Who had another token must not see it.
+  if (asker === generation) keep(first, answer);
+  return answer;
+}
+
+/** One answer of its pages; `next` is there where there are more. */
+function together(pages, before) {
+  const { at } = pages[0];
+  const isSame = before?.pages.length === pages.length && pages.every((page, index) => page.data === before.pages[index].data);
+  if (isSame) return { data: before.data, at, pages };
+  const [{ data }] = pages;
+  if (pages.length === 1) return { data, at, pages };
+  return { data: { ...data, targets: pages.flatMap((page) => page.data.targets), next: pages.at(-1).data.next }, at, pages };
 }
 
 /** The bytes of an answer, for a download. */
@@ -75,16 +94,11 @@ export async function bytes(url, accept) {
   return response.blob();
 }
 
-async function askOne(url) {
-  const before = answers.get(url);
-  const response = await request(url, before ? { "if-none-match": before.etag } : {});
-  if (response.status === 304) {
-    keep(url, before);
-    return { data: before.data, changed: false };
-  }
-  const answer = { etag: response.headers.get("etag") ?? "", data: await parse(response) };
-  keep(url, answer);
-  return { data: answer.data, changed: !before || before.etag !== answer.etag || !answer.etag };
+async function askOne(url, before) {
+  const response = await request(url, before?.etag ? { "if-none-match": before.etag } : {});
+  const at = Date.now();
+  if (response.status === 304 && before) return { ...before, at };
+  return { url, at, etag: response.headers.get("etag"), data: await parse(response) };
 }
 
 async function parse(response) {
@@ -120,7 +134,7 @@ async function problem(response, hasToken) {
   const errors = (said.errors ?? []).map(({ parameter, detail }) => `${parameter}: ${detail}`);
   const text = [said.detail, ...errors].filter(Boolean).join("; ") || said.title || "no reason was given";
   const retryAfter = Number(response.headers.get("retry-after")) || 0;
-  if (response.status === 401) return new Problem(hasToken ? "refused" : "unauthorized", text, 0);
+  if (response.status === 401 || response.status === 403) return new Problem(hasToken ? "refused" : "unauthorized", text, 0);
   if (response.status === 429 || response.status >= 500) {
     return new Problem("unavailable", `The server answers ${response.status}: ${text}.`, retryAfter);
   }

@@ -19,13 +19,35 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
 /** p50, p95 and p99 with the band between the first and the last. */
 export function latencyChart(element, { times, ends, zoom, bucket, lines }) {
   const [p50, p95, p99] = ["--p50", "--p95", "--p99"];
-  const line = (label, colour, dash) => ({ label, stroke: () => css(colour), width: 1.5, dash, points: { size: 4 }, value: (_, ms) => duration(ms ?? NaN) });
+  const line = (label, colour, dash) => ({ label, stroke: () => css(colour), width: 1.5, dash, points: { size: 4, filter: alone }, value: (_, ms) => duration(ms ?? NaN) });
   draw(element, `latency ${bucket}`, [times, ...lines], ends, zoom, () => ({
     height: HEIGHT,
     series: [time(), line("p50", p50), line("p95", p95), line("p99", p99, [4, 3])],
     bands: [{ series: [3, 1], fill: () => css("--band") }],
     axes: [timeAxis(), valueAxis((ms) => (ms === 0 ? "0" : duration(ms).replace(".0 ", " ").replace(".00 ", " ")))],
   }));
+}
+
+/** Which values are points, where not all are: those between gaps, of which no line is drawn. */
+function alone(chart, series, isEach) {
+  if (isEach) return null;
+  const found = [];
+  // The value before, where it is not known yet whether it is alone.
+  let before = null;
+  let isLinked = false;
+  const end = () => { if (before !== null && !isLinked) found.push(before); };
+  chart.data[series].forEach((value, index) => {
+    if (value === undefined) return;
+    if (value === null) {
+      end();
+      [before, isLinked] = [null, false];
+    } else {
+      isLinked = before !== null;
+      before = index;
+    }
+  });
+  end();
+  return found;
 }
 
 /** Counts on top of each other; the first is at the bottom. */
@@ -54,7 +76,8 @@ function draw(element, kind, data, ends, zoom, build) {
   const now = { kind, data, ends, zoom, build };
   if (before?.kind === kind) {
     charts.set(element, { ...now, chart: before.chart });
-    const isSame = JSON.stringify([before.data, before.ends]) === JSON.stringify([data, ends]);
+    const text = (drawn) => JSON.stringify([drawn.data, drawn.ends], (_, value) => (value === undefined ? "" : value));
+    const isSame = text(before) === text(now);
     if (!isSame) before.chart.setData(data);
     return;
   }

@@ -30,9 +30,11 @@ export function redraw(element, ...children) {
   const next = element.cloneNode(false);
   next.append(...children.flat(Infinity).filter(isSomething));
   const focused = document.activeElement;
+  const isWithin = element !== focused && element.contains(focused);
   morphChildren(element, next);
-  const isLost = focused && focused !== document.activeElement && focused.isConnected && focused !== document.body;
-  if (isLost) focused.focus({ preventScroll: true });
+  if (!isWithin || focused === document.activeElement) return;
+  // What was moved has lost the focus; where what had it is gone, the view has it, and not the top of the page.
+  (focused.isConnected ? focused : document.getElementById("view")).focus({ preventScroll: true });
 }
 
 function fill(element, attributes, children) {
@@ -54,6 +56,12 @@ function morphChildren(old, next) {
   }
   let at = old.firstChild;
   for (const wanted of [...next.childNodes]) {
+    // The server's markup has spaces between elements.
+    while (wanted.nodeType === Node.ELEMENT_NODE && at?.nodeType === Node.TEXT_NODE && !at.data.trim()) {
+      const blank = at;
+      at = at.nextSibling;
+      blank.remove();
+    }
     const key = wanted.dataset?.key;
     const found = key ? keyed.get(key) : unkeyed(at, wanted);
     if (!found || found.nodeName !== wanted.nodeName) {
@@ -91,5 +99,7 @@ function morph(old, next) {
   // A chart draws its own inside.
   if (next.dataset.own === undefined) morphChildren(old, next);
   const { value } = next.dataset;
-  if (value !== undefined && old.value !== value && old !== document.activeElement) old.value = value;
+  // What somebody is about to send stays as it was typed.
+  const isTyped = old === document.activeElement || old.form?.matches("[data-zoom]:focus-within");
+  if (value !== undefined && old.value !== value && !isTyped) old.value = value;
 }

@@ -30,9 +30,10 @@ export function needed(percentile) {
   return Math.ceil(Math.log(RISK) / Math.log(fraction));
 }
 
-/** What is shown of a percentile: with timeouts, since a request that took too long is no fast one. */
+/** What is shown of a percentile: with timeouts, since a request that took too long is no fast one. Where none got a
+ * response, how long they waited is all that is known. */
 export function shown(percentile) {
-  if (!percentile || percentile.insufficient) return null;
+  if (!percentile || percentile.insufficient && percentile.ms !== null) return null;
   return percentile.at_least_ms ?? percentile.with_timeouts_ms ?? percentile.ms;
 }
 
@@ -40,6 +41,11 @@ export function percentileText(percentile) {
   const ms = shown(percentile);
   if (ms === null || ms === undefined) return NONE;
   return percentile.at_least_ms === null ? duration(ms) : `≥ ${duration(ms)}`;
+}
+
+/** Whether timeouts make it another one than that of responses alone, which the interval is of. */
+export function isCensored(percentile) {
+  return percentile.at_least_ms !== null || percentile.with_timeouts_ms !== null && percentile.with_timeouts_ms !== percentile.ms;
 }
 
 export function find(latency, wanted) {
@@ -52,10 +58,10 @@ export function percentileFigure(name, wanted, latency, previous, window = "24 h
   const before = find(previous, wanted);
   const build = () => percentileFacts(wanted, latency, previous, window);
   const label = `p${wanted}`;
-  if (!now || latency.population_size === 0) {
+  if (!now || now.ms === null && now.at_least_ms === null) {
     return figure(name, build, undefined, offScreen(`${label} `), h("span", { class: "muted" }, NONE), offScreen(" no response"));
   }
-  if (now.insufficient) {
+  if (now.insufficient && now.ms !== null) {
     const few = `too few: ${count(latency.population_size)}\u00a0of\u00a0${needed(wanted)}`;
     return figure(name, build, undefined, offScreen(`${label} `), h("span", { class: "muted" }, NONE), h("small", { class: "few" }, few));
   }
@@ -64,37 +70,52 @@ export function percentileFigure(name, wanted, latency, previous, window = "24 h
 
 /** The change against before: one that the intervals cannot tell from chance is muted. */
 export function trend(now, before) {
-  const [ms, old] = [shown(now), shown(before)];
-  if (!ms || !old) return h("small", { class: "trend" }, "");
-  const isFlat = Math.abs(ms / old - 1) < 0.005;
-  if (isFlat) return h("small", { class: "trend", "data-trend": "same" }, "=", offScreen(" as before"));
-  const kind = isClear(now, before) ? (ms > old ? "worse" : "better") : "chance";
-  return h("small", { class: "trend", "data-trend": kind }, h("span", { "aria-hidden": "true" }, ms > old ? "▲ " : "▼ "), change(ms, old), offScreen(" against before"));
+  const { kind, isMore, text } = compared(now, before);
+  if (!kind) return h("small", { class: "trend" }, "");
+  if (kind === "same") return h("small", { class: "trend", "data-trend": kind }, "=", offScreen(" as before"));
+  return h("small", { class: "trend", "data-trend": kind }, h("span", { "aria-hidden": "true" }, isMore ? "▲ " : "▼ "), text || offScreen("less"), offScreen(" against before"));
 }
 
-function isClear(now, before) {
-  return now.low_ms > before.high_ms || now.high_ms < before.low_ms;
+/** What can be said of now against before: nothing of two that are both "at least", nor where a bound is on the wrong side. */
+function compared(now, before) {
+  const [ms, old] = [shown(now), shown(before)];
+  const isBound = now?.at_least_ms !== null;
+  const wasBound = before?.at_least_ms !== null;
+  if (!ms || !old || isBound && (wasBound || ms <= old) || wasBound && ms >= old) return {};
+  const text = change(ms, old);
+  if (isBound) return { kind: "worse", isMore: true, text: `at least ${text}` };
+  if (wasBound) return { kind: "better", isMore: false, text: "" };
+  if (Math.abs(ms / old - 1) < 0.005) return { kind: "same", isMore: false, text };
+  // The intervals are of responses alone: of what counts timeouts, they say nothing.
+  const isSure = !isCensored(now) && !isCensored(before) && isClear(now, before);
+  return { kind: isSure ? (ms > old ? "worse" : "better") : "chance", isMore: ms > old, text };
+}
+
+/** Whether two intervals are apart. */
+export function isClear(now, before) {
+  const isAbove = (low, high) => low !== null && high !== null && low > high;
+  return Boolean(now && before) && (isAbove(now.low_ms, before.high_ms) || isAbove(before.low_ms, now.high_ms));
 }
 
 function percentileFacts(wanted, latency, previous, window) {
   const now = find(latency, wanted);
   const before = find(previous, wanted);
   const size = latency?.population_size ?? 0;
-  const isComparable = now && before && !now.insufficient && !before.insufficient && now.ms && before.ms;
-  const timeouts = now && (now.at_least_ms !== null ? `≥ ${duration(now.at_least_ms)}` : now.with_timeouts_ms !== null && now.with_timeouts_ms !== now.ms ? duration(now.with_timeouts_ms) : null);
+  const { kind, text } = now && before ? compared(now, before) : {};
   return facts(
     `p${wanted}, ${window}`,
     [
-      ["Of responses", now?.ms === null || !now ? NONE : duration(now.ms)],
+      now && isCensored(now) && ["With timeouts", percentileText(now)],
+      ["Of responses", duration(now?.ms ?? NaN)],
       ["Interval, 95 %", interval(now)],
-      ["With timeouts", timeouts],
       ["Population", "responses of any status"],
       ["Sample size", count(size)],
       ["Error", errorBound(latency)],
-      before && ["Before", before.insufficient ? `${NONE} (${count(previous.population_size)} responses)` : `${duration(before.ms)} (${range(before.low_ms, before.high_ms)})`],
-      isComparable && ["Change", `${change(now.ms, before.ms)}${isClear(now, before) ? "" : ", may be chance"}`],
+      before && ["Before", shown(before) === null ? `${NONE} (${count(previous.population_size)} responses)`
+        : isCensored(before) ? `${percentileText(before)} with timeouts` : `${percentileText(before)} (${interval(before)})`],
+      kind && ["Change", `${text || "less"}${kind === "chance" ? ", may be chance" : ""}`],
     ],
-    now?.insufficient && `Too few: ${count(size)} of the ${needed(wanted)} responses that a p${wanted} takes. Its value is little more than an extreme.`,
+    now?.insufficient && now.ms !== null && `Too few: ${count(size)} of the ${needed(wanted)} responses that a p${wanted} takes. Its value is little more than an extreme.`,
     now?.at_least_ms !== null && now && "Its rank falls among requests that timed out: it is at least this.",
   );
 }
@@ -112,7 +133,7 @@ export function errorBound(latency) {
 }
 
 /** The uptime of a window, with a mark where the window was not looked at in full. */
-export function uptimeFigure(name, figures) {
+export function uptimeFigure(name, figures, interval) {
   const value = figures.uptime?.by_probes;
   const covered = figures.coverage?.share;
   const isPartial = Number.isFinite(covered) && covered < COVERED;
@@ -120,12 +141,19 @@ export function uptimeFigure(name, figures) {
   return figure(
     name, () => uptimeFacts(figures), undefined,
     h("span", { class: "uptime", "data-level": level }, share(value)),
-    isPartial && h("small", { class: "part", "data-part": true }, share(covered, 0), offScreen(" seen")),
+    isPartial && h("small", { class: "part" }, share(covered, 0), offScreen(" seen")),
+    isYoung(figures, interval ?? 0) && h("small", { class: "part" }, age(Date.parse(figures.to) - Date.parse(figures.first_probe_at)), offScreen(" of history")),
   );
 }
 
+/** Whether the first probe of a window came so late that its figures are of a shorter one; the first slot may be an interval away. */
+function isYoung({ from, to, first_probe_at: first }, interval) {
+  const end = Date.parse(to);
+  return Boolean(first) && end - Date.parse(first) + interval < COVERED * (end - Date.parse(from));
+}
+
 export function uptimeFacts(figures) {
-  const { uptime = {}, coverage = {} } = figures;
+  const [uptime, coverage] = [figures.uptime ?? {}, figures.coverage ?? {}];
   const slots = figures.up + figures.degraded + figures.down;
   const isNone = uptime.by_probes === null || uptime.by_probes === undefined;
   return facts(
@@ -139,7 +167,8 @@ export function uptimeFacts(figures) {
       ["Up, degraded, down", `${count(figures.up)}, ${count(figures.degraded)}, ${count(figures.down)}`],
       ["Error", "none, every slot is counted"],
       ["Coverage", coverageText(coverage)],
-      ["Missed, late", `${count(coverage.missed)}, ${count(coverage.late ?? NaN)}`],
+      ["Missed, late", `${count(coverage.missed ?? NaN)}, ${count(coverage.late ?? NaN)}`],
+      figures.first_probe_at && ["First probe", instant(figures.first_probe_at)],
       figures.from && ["From", instant(figures.from)],
       figures.to && ["To", instant(figures.to)],
     ],

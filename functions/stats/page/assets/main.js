@@ -2,11 +2,12 @@
 
 import { Problem, ask, bytes, known, setToken, token } from "./api.js";
 import { redraw } from "./dom.js";
-import { clock } from "./format.js";
-import { errorNotice, tokenForm } from "./notice.js";
+import { errorNotice, failedNotice, tokenForm } from "./notice.js";
+import { instant } from "./format.js";
 import * as overview from "./overview.js";
 import * as monitor from "./monitor.js";
 import { forgetTips, listen, refreshTip } from "./popover.js";
+import { hasFilter } from "./pick.js";
 import { current, link, overviewOf } from "./route.js";
 
 const PERIOD = 30_000;
@@ -14,21 +15,23 @@ const RETRIES = [5_000, 10_000, 20_000, 30_000];
 const TYPING = 250;
 
 const element = (id) => document.getElementById(id);
-const page = { route: current(), parts: {}, problem: null, answeredAt: null, retryAt: null, failures: 0, turn: 0, timer: 0, back: {} };
+// `parts` is what is known of the view, by name: `data` and `at`, and the `problem` of the last question. `drawn` is what of
+// that is on the page; `isServed` says that the page still has what the server wrote into it.
+const page = { route: current(), parts: {}, drawn: {}, problem: null, broken: null, failed: null, isServed: false, retryAt: null, failures: 0, turn: 0, timer: 0, back: {} };
 
 function viewOf(route) {
   return route.url || route.monitor ? monitor : overview;
 }
 
+function isLocked() {
+  return page.problem?.kind === "unauthorized" || page.problem?.kind === "refused";
+}
+
 /** Shows a view: at once what is known of it, then what the server says. */
-function enter(isSame) {
-  const view = viewOf(page.route);
-  page.parts = {};
-  for (const [name, question] of Object.entries(view.questions(page.route))) {
-    const data = known(...question);
-    if (data) page.parts[name] = { data };
-  }
-  if (!isSame || page.problem?.kind === "bad") page.problem = null;
+function enter() {
+  const questions = Object.entries(viewOf(page.route).questions(page.route));
+  page.parts = Object.fromEntries(questions.map(([name, question]) => [name, known(...question)]).filter(([, part]) => part));
+  Object.assign(page, { failed: null, isServed: false, retryAt: null });
   drawAll();
   return refresh();
 }
@@ -39,93 +42,115 @@ async function refresh() {
   const turn = ++page.turn;
   const { route } = page;
   const view = viewOf(route);
-  const isFirst = Object.keys(page.parts).length === 0;
+  // What is shown may have become old while nobody looked.
+  drawFrame();
   const asked = Object.entries(view.questions(route)).map(async ([name, question]) => {
-    const part = await answer(question);
-    if (isFirst && turn === page.turn && part.data) {
+    // What there is nothing of yet is shown as it comes; what there is stays until all of the new is here.
+    const isMissing = !page.parts[name]?.data;
+    const show = (part) => {
+      if (!isMissing || turn !== page.turn || !part.data) return;
+      if (isLocked()) page.problem = null;
       page.parts = { ...page.parts, [name]: part };
       drawAll();
-    }
+    };
+    const part = await answer(question, show);
+    show(part);
     return [name, part];
   });
   const parts = Object.fromEntries(await Promise.all(asked));
-  if (turn !== page.turn) return;
-  settle(view, parts);
+  if (turn === page.turn) settle(view, parts);
 }
 
-async function answer(question) {
+async function answer(question, progress) {
   try {
-    return await ask(...question);
+    return await ask(...question, progress);
   } catch (problem) {
-    if (!(problem instanceof Problem)) throw problem;
-    return { problem };
+    if (problem instanceof Problem) return { problem };
+    console.error(problem);
+    return { problem: new Problem("unavailable", "The answer cannot be understood.", 0) };
   }
 }
 
 /** Takes the answers over; what failed for now keeps what was there before. */
 function settle(view, parts) {
-  const all = Object.values(parts);
-  const problems = all.map(({ problem }) => problem).filter(Boolean);
+  const problems = Object.values(parts).map(({ problem }) => problem).filter(Boolean);
   const locked = problems.find(({ kind }) => kind === "unauthorized" || kind === "refused");
   // What is the matter with a part of a view is said there; the page works as long as the overview is answered.
   const unavailable = parts.overview.problem?.kind === "unavailable" ? parts.overview.problem : null;
-  const before = page.parts;
-  const hadProblem = page.problem;
-  page.problem = locked ?? unavailable ?? null;
-  if (locked) {
-    setToken(null);
-    page.parts = {};
-  } else {
-    const kept = Object.entries(parts).map(([name, part]) => [name, part.problem?.kind === "unavailable" ? { data: before[name]?.data, problem: part.problem } : part]);
-    page.parts = Object.fromEntries(kept);
-  }
-  if (!page.problem) page.answeredAt = Date.now();
+  const [before, hadProblem] = [page.parts, page.problem];
+  page.problem = locked ?? unavailable;
+  if (locked) setToken(null);
+  const kept = Object.entries(parts).map(([name, part]) => [name, part.problem?.kind === "unavailable" ? { ...before[name], problem: part.problem } : part]);
+  page.parts = locked ? {} : Object.fromEntries(kept);
   page.failures = unavailable ? page.failures + 1 : 0;
   schedule();
-  const isNew = problems.length > 0 || hadProblem || all.some(({ changed }) => changed);
-  if (isNew) {
-    drawAll();
-    announce(view.news(before, page.parts));
-  } else {
+  const isDrawn = ([name, { data, problem }]) => data === page.drawn[name]?.data && problem === page.drawn[name]?.problem;
+  if (hadProblem === page.problem && Object.entries(page.parts).every(isDrawn)) {
     drawFrame();
+    return;
   }
+  drawAll();
+  if (!locked && !page.broken) announce(view.news(before, page.parts, page.route));
 }
 
 function schedule() {
   clearTimeout(page.timer);
   page.retryAt = null;
-  const isLocked = page.problem && page.problem.kind !== "unavailable";
-  if (isLocked) return;
+  if (isLocked()) return;
   const pause = page.problem ? Math.max(RETRIES[Math.min(page.failures, RETRIES.length) - 1], (page.problem.retryAfter ?? 0) * 1000) : PERIOD;
   if (page.problem) page.retryAt = Date.now() + pause;
   // A page that nobody sees asks nothing; see `visibilitychange`.
   if (document.visibilityState === "visible") page.timer = setTimeout(refresh, pause);
 }
 
+/** Draws the view. Where that fails, it says so, and goes on asking: the next answer may be another one. */
 function drawAll() {
-  const view = viewOf(page.route);
-  const isLocked = page.problem?.kind === "unauthorized" || page.problem?.kind === "refused";
-  forgetTips();
-  const content = isLocked ? tokenForm(page.problem.kind === "refused") : view.draw(page.route, page.parts, page.back);
-  redraw(element("view"), content);
-  if (!isLocked) view.drawn?.(page.route, page.parts, go);
-  refreshTip();
-  document.title = isLocked ? "Status" : view.headline(page.parts, page.route);
+  try {
+    drawView();
+    page.broken = null;
+  } catch (error) {
+    console.error(error);
+    page.broken = new Problem("broken", `This page cannot show what was answered (${error.message}).`, 0);
+  }
   drawFrame();
+}
+
+function drawView() {
+  const { route, parts, problem } = page;
+  const view = viewOf(route);
+  // What the server wrote is better than nothing.
+  if (page.isServed && view === overview && !parts.overview?.data && problem?.kind === "unavailable") return;
+  page.isServed = false;
+  page.drawn = parts;
+  forgetTips();
+  redraw(element("view"), isLocked() ? tokenForm(problem.kind === "refused") : view.draw(route, parts, page.back));
+  if (!isLocked()) view.drawn?.(route, parts, go);
+  refreshTip();
+  document.title = isLocked() ? "Status" : view.headline(parts, route);
 }
 
 /** What is around the view. */
 function drawFrame() {
-  const { problem, answeredAt, retryAt } = page;
-  const isOld = problem?.kind === "unavailable";
-  const hasData = Object.values(page.parts).some(({ data }) => data);
-  redraw(element("notice"), isOld ? errorNotice(problem, hasData ? answeredAt : null, retryAt) : null);
-  element("view").classList.toggle("is-old", isOld && hasData);
-  element("view").classList.toggle("is-blank", isOld && !hasData);
-  const text = answeredAt ? `Answered ${clock(answeredAt)}` : "";
+  const { problem, broken, failed, retryAt, parts } = page;
+  const isUnavailable = problem?.kind === "unavailable";
+  const shown = Object.values(parts).filter(({ data }) => data);
+  const answeredAt = shown.length > 0 ? Math.min(...shown.map(({ at }) => at)) : null;
+  const hasData = answeredAt !== null || page.isServed;
+  const isLate = answeredAt !== null && Date.now() - answeredAt > 2 * PERIOD;
+  redraw(element("notice"), isUnavailable || broken ? errorNotice(isUnavailable ? problem : broken, answeredAt, retryAt, page.isServed) : null, failed && failedNotice(failed));
+  element("view").classList.toggle("is-old", hasData && Boolean(isUnavailable || broken || isLate));
+  element("view").classList.toggle("is-blank", isUnavailable && !hasData);
+  const asOf = parts.overview?.data?.as_of;
+  const text = [asOf && `As of ${instant(asOf)}`, answeredAt && `answered ${instant(answeredAt)}`].filter(Boolean).join(" · ");
   if (element("fresh").textContent !== text) element("fresh").textContent = text;
-  element("refresh").hidden = Boolean(problem && !isOld);
-  element("forget").hidden = !token();
+  hide(element("refresh"), isLocked());
+  hide(element("forget"), !token());
+}
+
+/** Hides a button, which may have the focus. */
+function hide(button, isHidden) {
+  if (isHidden && button === document.activeElement) element("view").focus({ preventScroll: true });
+  button.hidden = isHidden;
 }
 
 /** Said by screen readers: only what changed. */
@@ -135,13 +160,14 @@ function announce(text) {
 
 /** Goes to another address of this page. */
 function go(address, { replace = false } = {}) {
+  clearTimeout(typing);
   const before = page.route;
   const isHere = new URL(address, document.baseURI).href === location.href;
   history[replace || isHere ? "replaceState" : "pushState"](null, "", new URL(address, document.baseURI));
   page.route = current();
   const isSame = viewOf(before) === viewOf(page.route) && before.url === page.route.url && before.monitor === page.route.monitor;
   remember(before);
-  enter(isSame);
+  enter();
   if (isSame) return;
   scrollTo(0, 0);
   element("view").focus({ preventScroll: true });
@@ -169,16 +195,19 @@ function follow(event) {
 
 /** A link that takes a header: the answer is fetched, and offered as a file. */
 async function download(anchor) {
+  const name = anchor.dataset.download;
   try {
     const url = URL.createObjectURL(await bytes(anchor.getAttribute("href"), anchor.dataset.accept));
     const link = document.createElement("a");
-    Object.assign(link, { href: url, download: anchor.dataset.download });
+    Object.assign(link, { href: url, download: name });
     link.dispatchEvent(new MouseEvent("click"));
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
-    announce(`${anchor.dataset.download} is downloaded`);
+    page.failed = null;
+    announce(`${name} is downloaded`);
   } catch (problem) {
-    announce(`No download: ${problem.message}`);
+    page.failed = `There is no ${name}: ${problem.message}`;
   }
+  drawFrame();
 }
 
 let typing = 0;
@@ -205,6 +234,11 @@ function submit(event) {
   }
 }
 
+/** A page that waits for a token has nothing to ask. */
+function wake() {
+  if (!isLocked()) refresh();
+}
+
 function start() {
   listen();
   document.addEventListener("click", follow);
@@ -221,18 +255,24 @@ function start() {
   document.addEventListener("click", ({ target }) => target.closest?.("#refresh, [data-act=refresh]") && refresh());
   element("forget").addEventListener("click", () => {
     setToken(null);
-    Object.assign(page, { parts: {}, answeredAt: null });
+    page.parts = {};
+    drawAll();
     refresh();
   });
-  document.addEventListener("visibilitychange", () => (document.visibilityState === "visible" ? refresh() : clearTimeout(page.timer)));
-  addEventListener("online", refresh);
+  document.addEventListener("visibilitychange", () => (document.visibilityState === "visible" ? wake() : clearTimeout(page.timer)));
+  addEventListener("online", wake);
   addEventListener("popstate", () => {
+    clearTimeout(typing);
     const before = page.route;
     page.route = current();
     remember(before);
-    enter(viewOf(before) === viewOf(page.route));
+    enter();
   });
-  enter(false);
+  // The server's rows are those of all targets, in an order of its own.
+  const isPlain = viewOf(page.route) === overview && !hasFilter(page.route) && !page.route.sort;
+  page.isServed = isPlain && document.querySelector("#view tr[data-key]") !== null;
+  if (page.isServed) refresh();
+  else enter();
 }
 
 start();

@@ -1,7 +1,7 @@
 // What is said where there is no data, or none of now.
 
 import { h } from "./dom.js";
-import { clock } from "./format.js";
+import { clock, instant } from "./format.js";
 
 /** Rows that stand where data will be. */
 export function skeletonRows(columns) {
@@ -9,10 +9,10 @@ export function skeletonRows(columns) {
     h("td", { role: "cell", colspan: columns }, h("span", { class: "skeleton" }), index === 0 && h("span", { class: "off-screen" }, "Loading"))));
 }
 
-/** Nothing was ever probed. */
-export function emptyNotice() {
+/** Nothing is there to be shown; `isPart` where a token may show only some of it. */
+export function emptyNotice(isPart) {
   return h("section", { class: "blank", "data-kind": "empty" },
-    h("h2", {}, "Nothing was probed yet"),
+    h("h2", {}, `Nothing was probed in the last 90 days${isPart ? " that this token may see" : ""}`),
     h("p", {}, "Targets appear here by themselves, a minute after their first probe was stored."),
     h("ol", {},
       h("li", {}, "Say what is to be monitored in ", h("code", {}, "monitors.yaml"), ", or set ", h("code", {}, "WM_URL"), " for a single URL."),
@@ -20,14 +20,20 @@ export function emptyNotice() {
       h("li", {}, "Its records reach the database through Kafka and the function ", h("code", {}, "flush"), ".")));
 }
 
-/** The server cannot answer; `answeredAt` is when it last did. */
-export function errorNotice(problem, answeredAt, retryAt) {
-  const when = retryAt ? `Trying again at ${clock(retryAt)}.` : "Trying again now.";
-  const old = answeredAt ? `What is shown is old: it was answered at ${clock(answeredAt)}, and may not be true any more.` : "There is nothing to show until it answers.";
+/** The server cannot answer; `answeredAt` is when it last did, and `isServed` where what is shown came with the page. */
+export function errorNotice(problem, answeredAt, retryAt, isServed) {
+  const when = retryAt ? `Trying again at ${clock(retryAt)}.` : problem.kind === "broken" ? "" : "Trying again now.";
+  const old = answeredAt ? `What is shown is old: it was answered at ${instant(answeredAt)}, and may not be true any more.`
+    : isServed ? "What is shown is old: it came with the page, and may not be true any more." : "There is nothing to show until it answers.";
   // The time of the next try is no part of what is read out: it changes with each of them.
   return h("div", { class: "notice", "data-kind": "error" },
     h("p", { role: "alert" }, h("strong", {}, problem.detail), " ", old),
     h("p", {}, when, " ", h("button", { type: "button", class: "button", "data-act": "refresh" }, "Try now")));
+}
+
+/** Something that was asked for by hand did not come. */
+export function failedNotice(text) {
+  return h("div", { class: "notice", "data-kind": "bad" }, h("p", { role: "alert" }, text));
 }
 
 export function badNotice(problem) {
@@ -41,7 +47,7 @@ export function tokenForm(isWrong) {
     h("h1", {}, "A token is needed"),
     h("p", {}, "What is known of the targets is shown to whoever has a token. It is kept until this tab is closed."),
     isWrong && h("p", { class: "wrong", role: "alert", id: "wrong" }, "This token is not known. It may have been replaced."),
-    h("label", {}, h("span", {}, "Token"),
+    h("label", { "data-key": "token" }, h("span", {}, "Token"),
       h("input", { type: "password", name: "token", required: true, autocomplete: "off", spellcheck: "false", "aria-describedby": isWrong ? "wrong" : undefined, "aria-invalid": isWrong ? "true" : undefined })),
-    h("button", { type: "submit", class: "button primary" }, "Show status"));
+    h("button", { type: "submit", class: "button primary", "data-key": "show" }, "Show status"));
 }

@@ -1,39 +1,39 @@
 // All targets: totals, filters, and a row of each.
 
+import { token } from "./api.js";
 import { h, offScreen } from "./dom.js";
 import { age, count, many } from "./format.js";
 import { ago, percentileFigure, uptimeFigure } from "./figure.js";
 import { certificate, sparkline, strip } from "./spark.js";
-import { SORTS, STATES, distinct, hasFilter, locationName, nameOf, pick } from "./pick.js";
+import { STATES, distinct, hasFilter, locationName, nameOf, pick, silent, sortsWith } from "./pick.js";
 import { link, targetLink } from "./route.js";
-import { emptyNotice, skeletonRows } from "./notice.js";
+import { badNotice, emptyNotice, skeletonRows } from "./notice.js";
 
 const ROWS = 200;
 const COLUMNS = 12;
-
-export const title = () => "All targets";
 
 export function questions() {
   return { overview: ["overview", {}] };
 }
 
 export function draw(route, { overview }) {
-  const { data } = overview ?? {};
-  if (data && data.targets.length === 0) return [h("h1", {}, "All targets"), emptyNotice()];
+  const { data, problem } = overview ?? {};
+  if (!data && problem?.kind === "bad") return [h("h1", {}, "All targets"), badNotice(problem)];
+  if (data && data.targets.length === 0) return [h("h1", {}, "All targets"), emptyNotice(Boolean(token()))];
   const found = data ? pick(data.targets, route) : [];
   const shown = route.rows === "all" ? found : found.slice(0, ROWS);
   return [
     h("h1", {}, "All targets"),
+    data?.next && h("p", { class: "notice", "data-kind": "plain", "data-key": "more" }, `Only the first ${count(data.targets.length)} targets are here. What is counted is of these.`),
     data ? totals(data, route) : h("div", { class: "totals skeleton", "aria-hidden": "true" }),
     filters(data, route, found.length),
-    h("div", { class: "table-box", role: "region", "aria-label": "Targets", tabindex: "0", "aria-busy": data ? undefined : "true" },
+    h("div", { class: "table-box", role: "region", "aria-label": "Targets", tabindex: "0", "data-key": "targets", "aria-busy": data ? undefined : "true" },
       h("table", { class: "targets", role: "table" },
         h("caption", { class: "off-screen" }, "Targets, with uptime and latency"),
         head(route),
         h("tbody", { role: "rowgroup" }, data ? shown.map((target) => row(target, data.as_of)) : skeletonRows(COLUMNS)))),
     data && found.length === 0 && noMatch(route),
     found.length > shown.length && h("p", { class: "more" }, h("a", { href: link(route, { rows: "all" }) }, `Show all ${count(found.length)} targets`)),
-    data?.next && h("p", { class: "notice", "data-kind": "plain" }, `Only the first ${count(data.targets.length)} targets are here.`),
   ];
 }
 
@@ -55,7 +55,7 @@ function key(target) {
   return `${target.monitor ?? ""}\n${target.url}`;
 }
 
-function totals({ targets, as_of: asOf }, route) {
+function totals({ targets, as_of: asOf, next }, route) {
   const chips = STATES.map((state) => {
     const number = targets.filter((target) => target.state === state).length;
     const isOn = route.state === state;
@@ -64,8 +64,11 @@ function totals({ targets, as_of: asOf }, route) {
   });
   const seen = targets.filter(({ last_probe_at: at }) => at);
   const oldest = seen.reduce((most, target) => (!most || target.last_probe_at < most.last_probe_at ? target : most), null);
+  const partly = targets.filter((target) => silent(target) > 0).length;
   return h("div", { class: "totals" }, h("ul", {}, chips),
-    h("p", { class: "oldest" }, h("span", {}, many(targets.length, "target")), h("span", {}, "Oldest data: ",
+    h("p", { class: "oldest" }, h("span", {}, `${next ? "at least " : ""}${many(targets.length, "target")}`),
+      partly > 0 && h("span", { class: "silent" }, `${many(partly, "target")} with a silent location`),
+      h("span", {}, "Oldest data: ",
       oldest ? [h("b", {}, age(Date.parse(asOf) - Date.parse(oldest.last_probe_at))), ` (${nameOf(oldest)})`] : "none")));
 }
 
@@ -78,7 +81,7 @@ function filters(data, route, number) {
     select("tag", "Tag", tags, route.tag),
     select("location", "Location", locations, route.location),
     select("state", "State", STATES, route.state),
-    h("label", { class: "sort" }, h("span", {}, "Sort"), options("sort", SORTS, route.sort ?? "state")),
+    h("label", { class: "sort" }, h("span", {}, "Sort"), options("sort", sortsWith(route.sort), route.sort ?? "state")),
     h("p", { class: "found" }, data ? `${count(number)} of ${count(targets.length)} shown` : "", hasFilter(route) && [" · ", h("a", { href: link({ sort: route.sort }) }, "Clear filters")]));
 }
 
@@ -118,12 +121,12 @@ function row(target, asOf) {
   const cell = (label, attributes, ...content) => h("td", { role: "cell", "data-label": label, ...attributes }, ...content);
   const labels = ["24 h", "7 d", "30 d", "90 d"];
   return h("tr", { role: "row", "data-key": id, "data-target": nameOf(target), "data-state": target.state },
-    cell("State", { class: "c-state" }, h("span", { class: "state", "data-state": target.state }, target.state), since(target, asOf)),
+    cell("State", { class: "c-state" }, h("span", { class: "state", "data-state": target.state }, target.state), since(target, asOf), silence(target)),
     h("th", { scope: "row", role: "rowheader", class: "c-target" },
       h("a", { href: targetLink(target), class: target.monitor ? "name" : "name is-url" }, nameOf(target)),
       target.monitor && h("span", { class: "url" }, target.url),
       target.tags.length > 0 && h("span", { class: "tags" }, offScreen("tags: "), target.tags.map((tag) => [h("a", { class: "tag", href: link({ tag }) }, tag), " "]))),
-    target.windows.map((figures, index) => cell(labels[index], { class: "n c-uptime" }, uptimeFigure(`u${index}\n${id}`, figures))),
+    target.windows.map((figures, index) => cell(labels[index], { class: "n c-uptime" }, uptimeFigure(`u${index}\n${id}`, figures, target.interval_ms))),
     [50, 95, 99].map((wanted) => cell(`p${wanted}`, { class: "n c-latency" }, percentileFigure(`p${wanted}\n${id}`, wanted, target.latency, target.previous))),
     cell("By hour", { class: "c-spark" }, sparkline(`h\n${id}`, target)),
     cell("90 days", { class: "c-strip" }, strip(`d\n${id}`, target)),
@@ -136,6 +139,12 @@ export function since(target, asOf) {
     return target.last_probe_at ? ago(target.last_probe_at, asOf, "last probe ") : h("span", { class: "muted" }, "no probe");
   }
   return target.since ? ago(target.since, asOf, "for ", "") : h("span", { class: "muted" }, "over 24 h");
+}
+
+/** That locations are silent while others go on: what is said of the target is then not all that should be known. */
+export function silence(target) {
+  const number = silent(target);
+  return number > 0 && h("span", { class: "silent" }, `${number} of ${many(target.locations.length, "location")} silent`);
 }
 
 function noMatch(route) {

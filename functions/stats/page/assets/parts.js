@@ -2,7 +2,7 @@
 
 import { h, offScreen, s } from "./dom.js";
 import { NONE, change, count, duration, instant, words } from "./format.js";
-import { facts, figure, find, interval, percentileFigure, uptimeFigure } from "./figure.js";
+import { facts, figure, find, interval, isClear, needed, percentileFigure, uptimeFigure } from "./figure.js";
 import { locationName } from "./pick.js";
 import { section } from "./series.js";
 
@@ -59,7 +59,8 @@ function phaseFacts(group, wanted) {
   const [now, before] = [find(group, wanted), find(group.previous, wanted)];
   return facts(`${NAMES[group.group.phase]}, p${wanted}`, [
     ["Value", duration(now?.ms ?? NaN)], ["Interval, 95 %", interval(now)],
-    ["Before", before && !before.insufficient ? `${duration(before.ms)} (${interval(before)})` : NONE], ...sample(group)]);
+    ["Before", before && !before.insufficient ? `${duration(before.ms)} (${interval(before)})` : NONE], ...sample(group)],
+  now?.insufficient && `Too few: ${count(group.population_size)} of the ${needed(wanted)} requests that a p${wanted} takes. Its value is little more than an extreme.`);
 }
 
 function sample(group) {
@@ -67,14 +68,28 @@ function sample(group) {
     ["Error", group.exact ? "none" : `within ${(Math.ceil(group.max_relative_error * 1e4) / 100).toFixed(2)} %`]];
 }
 
-/** Means add up, so the phase that moved the mean most is the one to look at. */
+/**
+ * What each phase takes of a mean request. A connection that is there already has no DNS, connect and TLS, so that a phase
+ * counts by how many of the requests had it; these, and not the means themselves, add up.
+ */
+function parted(groups) {
+  const most = Math.max(...groups.map((figures) => figures?.population_size ?? 0));
+  return groups.map((figures) => (figures?.mean_ms ? (figures.mean_ms * figures.population_size) / most : 0));
+}
+
+/** The phase that moved the mean most is the one to look at. */
 function moved(groups) {
-  const changes = groups.filter(({ previous }) => previous?.mean_ms).map((group) => [group, group.mean_ms - group.previous.mean_ms]);
+  const [now, before] = [parted(groups), parted(groups.map(({ previous }) => previous))];
+  const changes = groups.map((group, index) => ({ group, now: now[index], before: before[index] })).filter(({ group }) => group.previous?.mean_ms);
   if (changes.length === 0) return "There is no window before to compare with.";
-  const [group, most] = changes.reduce((one, other) => (Math.abs(other[1]) > Math.abs(one[1]) ? other : one));
+  const by = (change) => Math.abs(change.now - change.before);
+  const most = changes.reduce((one, other) => (by(other) > by(one) ? other : one));
   // Less is nothing to look at.
-  if (Math.abs(most) < 0.05 || Math.abs(most) < WORTH_SAYING * group.previous.mean_ms) return "No phase moved against the window before.";
-  return [h("b", {}, NAMES[group.group.phase]), ` moved most: mean ${duration(group.previous.mean_ms)} → ${duration(group.mean_ms)} (${change(group.mean_ms, group.previous.mean_ms)}).`];
+  if (by(most) < 0.05 || by(most) < WORTH_SAYING * most.before) return "No phase moved against the window before.";
+  const { group } = most;
+  const isSure = isClear(find(group, 50), find(group.previous, 50));
+  return [h("b", {}, NAMES[group.group.phase]), ` moved most: ${duration(most.before)} → ${duration(most.now)} of the mean request (${change(most.now, most.before)}).`,
+    !isSure && " This may be chance."];
 }
 
 function difference(ms) {
@@ -86,10 +101,11 @@ function difference(ms) {
 function bars(label, groups) {
   const found = groups.filter((group) => group?.mean_ms);
   if (found.length === 0) return null;
-  const total = found.reduce((sum, group) => sum + group.mean_ms, 0);
+  const lengths = parted(found);
+  const total = lengths.reduce((sum, length) => sum + length, 0);
   let x = 0;
-  const drawn = found.map((group) => {
-    const width = (group.mean_ms / total) * BAR;
+  const drawn = found.map((group, index) => {
+    const width = (lengths[index] / total) * BAR;
     const part = s("rect", { x: x.toFixed(1), y: 0, width: Math.max(0.5, width - 1).toFixed(1), height: 12, "data-phase": group.group.phase });
     x += width;
     return part;
@@ -116,26 +132,31 @@ export function groupsSection(entry, part) {
   });
 }
 
-export function failuresSection(part) {
-  const data = part?.data;
+/** The failures of a target, of those that its URL has. */
+export function failuresSection(part, isOwn) {
+  const data = part?.data && { ...part.data, failures: part.data.failures.filter(isOwn) };
   return section("failures", "Last failures", data, part, () => [
     data.rows_from && h("p", { class: "note" }, `Single probes are kept for a while: before ${instant(data.rows_from)}, not every failure that is counted above is listed.`),
     data.failures.length === 0 ? h("p", { class: "calm" }, data.rows_from ? "None is listed." : "No failure in this window.")
-      : box("Failures, newest first", h("table", { class: "plain-table failures" }, h("caption", { class: "off-screen" }, "The last failures, newest first"),
-        h("thead", {}, h("tr", {}, ["Time", "Location", "Outcome", "Reason", "Took"].map((text) => h("th", { scope: "col", class: text === "Took" ? "n" : undefined }, text)))),
-        h("tbody", {}, data.failures.map(failureRow)))),
+      : box("Failures, newest first", h("table", { class: "plain-table failures", role: "table" }, h("caption", { class: "off-screen" }, "The last failures, newest first"),
+        h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ["Time", "Location", "Outcome", "Reason", "Took"].map((text) => h("th", { scope: "col", role: "columnheader", class: text === "Took" ? "n" : undefined }, text)))),
+        h("tbody", { role: "rowgroup" }, data.failures.map(failureRow)))),
     data.more && h("p", { class: "note" }, `These are the newest ${count(data.failures.length)}; there are more in this window.`),
   ]);
 }
 
 function failureRow(failure) {
   const kind = [failure.status !== null && `status ${failure.status}`, failure.error].filter(Boolean).join(" · ");
-  const tries = failure.attempt > 1 ? `attempt ${failure.attempt}` : null;
-  return h("tr", {},
-    h("th", { scope: "row" }, h("time", { datetime: failure.probed_at }, `${instant(failure.probed_at)}:${failure.probed_at.slice(17, 19)}`)),
-    h("td", {}, locationName(failure.location)),
-    h("td", {}, h("span", { class: "state", "data-state": failure.outcome === "missed" ? "stale" : "down" }, failure.outcome)),
-    h("td", { class: "reason" }, kind && h("b", {}, kind), kind && failure.reason && ": ", failure.reason ?? (kind ? "" : NONE),
-      tries && h("small", { class: "muted" }, ` (${tries}${failure.retried ? ", tried again" : ""})`)),
-    h("td", { class: "n" }, duration(failure.response_time_ms ?? NaN)));
+  const tries = failure.retried ? `attempt ${failure.attempt}, tried again` : failure.attempt > 1 ? `attempt ${failure.attempt}` : null;
+  // What was tried again is no verdict.
+  const outcome = failure.retried ? h("span", { class: "muted" }, "failed, retried")
+    : h("span", { class: "state", "data-state": failure.outcome === "missed" ? "stale" : "down" }, failure.outcome);
+  const cell = { role: "cell" };
+  return h("tr", { role: "row" },
+    h("th", { scope: "row", role: "rowheader" }, h("time", { datetime: failure.probed_at }, `${instant(failure.probed_at)}:${failure.probed_at.slice(17, 19)}`)),
+    h("td", cell, locationName(failure.location)),
+    h("td", cell, outcome),
+    h("td", { ...cell, class: "reason" }, kind && h("b", {}, kind), kind && failure.reason && ": ", failure.reason ?? (kind ? "" : NONE),
+      tries && h("small", { class: "muted" }, ` (${tries})`)),
+    h("td", { ...cell, class: "n" }, duration(failure.response_time_ms ?? NaN)));
 }

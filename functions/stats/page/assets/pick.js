@@ -7,10 +7,10 @@ const STATES = ["down", "stale", "degraded", "up"];
 const FIGURES = {
   state: (target) => STATES.indexOf(target.state),
   name: nameOf,
-  uptime24h: (target) => target.windows[0].uptime.by_probes,
-  uptime: (target) => target.windows[2].uptime.by_probes,
-  uptime7d: (target) => target.windows[1].uptime.by_probes,
-  uptime90d: (target) => target.windows[3].uptime.by_probes,
+  uptime24h: (target) => target.windows[0]?.uptime?.by_probes,
+  uptime: (target) => target.windows[2]?.uptime?.by_probes,
+  uptime7d: (target) => target.windows[1]?.uptime?.by_probes,
+  uptime90d: (target) => target.windows[3]?.uptime?.by_probes,
   p50: (target) => shown(find(target.latency, 50)),
   p95: (target) => shown(find(target.latency, 95)),
   p99: (target) => shown(find(target.latency, 99)),
@@ -19,13 +19,28 @@ const FIGURES = {
 
 export { STATES };
 
-export const SORTS = [
+const SORTS = [
   ["state", "State, worst first"], ["name", "Name"], ["uptime", "Uptime, worst first"], ["-p95", "p95, slowest first"],
   ["p95", "p95, fastest first"], ["certificate", "Certificate, soonest first"],
 ];
 
+const COLUMNS = { uptime24h: "Uptime of 24 h", uptime7d: "Uptime of 7 d", uptime: "Uptime of 30 d", uptime90d: "Uptime of 90 d" };
+
+/** The orders to choose from, with that of now, where it is one to which only a heading leads. */
+export function sortsWith(now = "state") {
+  const name = now.replace(/^-/, "");
+  if (!Object.hasOwn(FIGURES, name) || SORTS.some(([sort]) => sort === now)) return SORTS;
+  const text = COLUMNS[name] ?? name[0].toUpperCase() + name.slice(1);
+  return [...SORTS, [now, `${text}, ${now.startsWith("-") ? "falling" : "rising"}`]];
+}
+
 export function nameOf(target) {
   return target.monitor ?? target.url;
+}
+
+/** How many locations have gone silent while others go on; 0 where the target itself is stale. */
+export function silent(target) {
+  return target.state === "stale" ? 0 : target.locations.filter(({ state }) => state === "stale").length;
 }
 
 /** Those of the targets that the route asks for, in its order. */
@@ -57,7 +72,8 @@ function text(target) {
 
 function sorted(targets, sort) {
   const isFalling = sort.startsWith("-");
-  const figure = FIGURES[sort.replace(/^-/, "")] ?? FIGURES.state;
+  const name = sort.replace(/^-/, "");
+  const figure = Object.hasOwn(FIGURES, name) ? FIGURES[name] : FIGURES.state;
   const byName = (one, other) => nameOf(one).localeCompare(nameOf(other), "en") || one.url.localeCompare(other.url, "en");
   return [...targets].sort((one, other) => {
     const [a, b] = [figure(one), figure(other)];

@@ -33,8 +33,9 @@ export function listen() {
   document.addEventListener("pointerover", over);
   document.addEventListener("focusin", ({ target }) => {
     const found = target.closest?.("[data-tip]");
-    if (found && found.matches(":focus-visible")) show(found);
-    else if (trigger && !isPinned && !box.contains(target)) hide();
+    if (found?.matches(":focus-visible")) show(found);
+    // One that was opened by a click stays until something else is clicked or tabbed to, which it might be over.
+    else if (trigger && found !== trigger && !box.contains(target) && (!isPinned || target.matches(":focus-visible"))) hide();
   });
   document.addEventListener("focusout", ({ target }) => target === trigger && !isPinned && hide());
   document.addEventListener("click", press);

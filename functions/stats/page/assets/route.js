@@ -7,6 +7,8 @@ const OVERVIEW = ["tag", "location", "state", "q", "sort", "rows"];
 const BUCKETS = ["1m", "5m", "1h", "1d"];
 // More would be refused.
 const MAX_BUCKETS = 5000;
+// Fewer are no course of anything.
+const FEW = 6;
 
 export const PRESETS = ["1h", "6h", "24h", "7d", "30d", "90d"];
 
@@ -38,14 +40,19 @@ export function overviewOf(route) {
   return Object.fromEntries(OVERVIEW.filter((name) => route[name]).map((name) => [name, route[name]]));
 }
 
+/** Whether the window has ends of its own. */
+export function hasEnds(route) {
+  return Boolean(route.from && route.to);
+}
+
 /** The window of a route as the server takes it. */
 export function windowOf(route) {
-  return route.from && route.to ? { from: route.from, to: route.to } : { window: route.window ?? "24h" };
+  return hasEnds(route) ? { from: route.from, to: route.to } : { window: route.window ?? "24h" };
 }
 
 /** How long that is, in milliseconds; NaN where the address says something else. */
 export function windowLength(route) {
-  if (route.from && route.to) return Date.parse(route.to) - Date.parse(route.from);
+  if (hasEnds(route)) return Date.parse(route.to) - Date.parse(route.from);
   return length(route.window ?? "24h");
 }
 
@@ -58,17 +65,16 @@ export function bucketsFor(windowMs) {
   });
 }
 
-/** The bucket that shows a window well: some hundred of them. */
-export function automaticBucket(windowMs) {
-  if (windowMs <= 3 * HOUR) return "1m";
-  if (windowMs <= 2 * DAY) return "5m";
-  if (windowMs <= 15 * DAY) return "1h";
-  return "1d";
+/** The bucket that shows a window well: some hundred of them, and none that has no probe because none was due. */
+export function automaticBucket(windowMs, intervalMs = 0) {
+  const fitting = windowMs <= 3 * HOUR ? "1m" : windowMs <= 2 * DAY ? "5m" : windowMs <= 15 * DAY ? "1h" : "1d";
+  if (length(fitting) >= intervalMs) return fitting;
+  return bucketsFor(windowMs).find((bucket) => length(bucket) >= intervalMs && windowMs / length(bucket) >= FEW) ?? fitting;
 }
 
-export function bucketOf(route) {
+export function bucketOf(route, intervalMs) {
   const windowMs = windowLength(route);
-  return bucketsFor(windowMs).includes(route.bucket) ? route.bucket : automaticBucket(windowMs);
+  return bucketsFor(windowMs).includes(route.bucket) ? route.bucket : automaticBucket(windowMs, intervalMs);
 }
 
 /** A window of other ends, to whole minutes. */

@@ -2,8 +2,7 @@
 
 import { h, offScreen } from "./dom.js";
 import { NONE, count, duration, instant, many } from "./format.js";
-import { errorBound, needed, percentileFigure } from "./figure.js";
-import { bucketOf } from "./route.js";
+import { errorBound, find, interval, needed, percentileFigure, shown } from "./figure.js";
 import { latencyChart, stackedChart } from "./chart.js";
 import { windowWords } from "./parts.js";
 
@@ -12,15 +11,15 @@ const ROWS = 300;
 const CLASSES = ["2xx", "3xx", "1xx", "4xx", "5xx", "other"];
 const WANTED = [50, 95, 99];
 
-export function latencySection(route, entry, part, previous) {
+export function latencySection(bucketName, entry, part, previous) {
   return section("latency", "Latency", entry, part, () => [
     h("div", { class: "figures" }, WANTED.map((wanted) => h("div", {}, h("span", { class: "label" }, `p${wanted}`),
       percentileFigure(`s${wanted}`, wanted, entry, previous, windowWords(entry)), h("small", { class: "muted" }, intervalOf(entry, wanted)))),
       h("div", {}, h("span", { class: "label" }, "Responses"), h("span", { class: "plain" }, count(entry.population_size)), h("small", { class: "muted" }, `error: ${entry.exact ? "none" : errorBound(entry)}`))),
     h("div", { class: "chart", id: "chart-latency", role: "img", "aria-label": latencyText(entry), "data-own": true, "data-key": "chart" }),
-    h("p", { class: "note" }, "Drag over the chart to zoom. ", weakness(entry, bucketOf(route))),
-    table("latency", "Latency by bucket", ["Begin", "Responses", "p50", "p95", "p99"], entry.series, ({ bucket, population_size: size, p50_ms, p95_ms, p99_ms }) =>
-      [instant(bucket), count(size), duration(p50_ms ?? NaN), duration(p95_ms ?? NaN), duration(p99_ms ?? NaN)]),
+    h("p", { class: "note" }, "Drag over the chart, or use “Zoom in”, to look closer. ", weakness(entry, bucketName)),
+    table("latency", "Latency by bucket; in brackets: of too few responses", ["Begin", "Responses", "p50", "p95", "p99"], entry.series, (bucket) =>
+      [instant(bucket.bucket), count(bucket.population_size), ...WANTED.map((wanted) => bucketText(bucket, wanted))]),
   ]);
 }
 
@@ -39,14 +38,27 @@ export function outcomesSection(entry, part) {
   });
 }
 
+/** A percentile of a bucket, in brackets where it is of too few. */
+function bucketText(bucket, wanted) {
+  const text = duration(bucket[`p${wanted}_ms`] ?? NaN);
+  return text !== NONE && bucket.population_size < needed(wanted) ? `(${text})` : text;
+}
+
+/** Whether there could have been something in a bucket: with a long interval, in most buckets nothing is due. */
+function isDue({ coverage, probes }) {
+  return coverage?.expected !== 0 || probes > 0;
+}
+
 /** Fills the places that the sections left for charts. */
-export function drawCharts(entry, route, zoom) {
+export function drawCharts(entry, bucket, zoom) {
   if (!entry?.series?.length) return;
   const times = entry.series.map(({ bucket }) => Date.parse(bucket) / 1000);
   const ends = [Date.parse(entry.from ?? entry.series[0].bucket) / 1000, Date.parse(entry.to ?? entry.last_probe_at) / 1000];
-  const base = { times, ends, bucket: bucketOf(route), zoom };
+  const base = { times, ends, bucket, zoom };
   const of = (pick) => entry.series.map(pick);
-  latencyChart(document.getElementById("chart-latency"), { ...base, lines: [of((b) => b.p50_ms), of((b) => b.p95_ms), of((b) => b.p99_ms)] });
+  // Null is a gap; what is undefined is passed over.
+  const lines = WANTED.map((wanted) => of((b) => (isDue(b) ? b[`p${wanted}_ms`] : undefined)));
+  latencyChart(document.getElementById("chart-latency"), { ...base, lines });
   const statuses = [...CLASSES.filter((name) => entry.statuses[name]).map((name) => [name, of((b) => b.statuses[name] ?? 0)]),
     ...(entry.failures ? [["no response", of((b) => b.failures)]] : [])];
   stackedChart(document.getElementById("chart-statuses"), { ...base, stacks: statuses });
@@ -61,11 +73,13 @@ function errorNames(entry) {
 
 /** A panel that says what it is waiting for, or that there is nothing. */
 export function section(id, title, entry, part, build) {
+  const isOld = part?.problem && part.data;
   const body = part?.problem && !part.data ? h("p", { class: "muted" }, part.problem.detail)
     : entry === undefined ? h("div", { class: "skeleton tall", "data-key": "wait" }, offScreen("Loading"))
       : entry === null ? h("p", { class: "calm", "data-key": "none" }, "Nothing was probed in this window.")
         : build();
-  return h("section", { class: "panel", "aria-labelledby": `h-${id}`, "data-key": id }, h("h2", { id: `h-${id}` }, title), body);
+  return h("section", { class: isOld ? "panel is-old" : "panel", "aria-labelledby": `h-${id}`, "data-key": id }, h("h2", { id: `h-${id}` }, title),
+    isOld && h("p", { class: "note", "data-old": true }, `As of ${instant(part.at)}: ${part.problem.detail}`), body);
 }
 
 function table(id, caption, heads, series, cells) {
@@ -83,9 +97,10 @@ function named(counts) {
 }
 
 function intervalOf(entry, wanted) {
-  const found = entry.percentiles.find(({ percentile }) => percentile === wanted);
+  const found = find(entry, wanted);
   if (!found || found.insufficient) return "";
-  return `${duration(found.low_ms)} – ${duration(found.high_ms)}`;
+  // The interval is of responses alone; a headline that counts timeouts as well may be outside it.
+  return shown(found) === found.ms && found.at_least_ms === null ? interval(found) : `responses alone: ${duration(found.ms)} (${interval(found)})`;
 }
 
 /** How far the percentiles of single buckets can be believed. */
@@ -99,12 +114,13 @@ function weakness(entry, bucket) {
 }
 
 function latencyText(entry) {
-  const seen = entry.series.filter(({ p50_ms }) => p50_ms !== null);
+  const due = entry.series.filter(isDue);
+  const seen = due.filter(({ p50_ms }) => p50_ms !== null);
   if (seen.length === 0) return "No response in this window";
   const slowest = seen.reduce((most, bucket) => (bucket.p95_ms > most.p95_ms ? bucket : most));
   const medians = seen.map(({ p50_ms }) => p50_ms);
   return `Latency over time: p50 between ${duration(Math.min(...medians))} and ${duration(Math.max(...medians))}, p95 at most ${duration(slowest.p95_ms)} at ${instant(slowest.bucket)}, `
-    + `${count(entry.series.length - seen.length)} of ${many(entry.series.length, "bucket")} without a response. The same is below as a table.`;
+    + `${count(due.length - seen.length)} of ${many(due.length, "bucket")} without a response. The same is below as a table.`;
 }
 
 function statusText(entry) {

@@ -14,6 +14,7 @@ const SHOWN_DAYS = 8;
 /** Latency by hour: p50 as a line, up to p95 as an area. An hour without a response is a gap. */
 export function sparkline(name, target) {
   const { hours } = target;
+  if (hours.length === 0) return h("span", { class: "muted" }, "no probe");
   const seen = hours.filter(({ p50_ms }) => p50_ms !== null);
   if (seen.length === 0) return h("span", { class: "muted" }, "no response");
   const top = Math.max(...seen.map(({ p95_ms, p50_ms }) => p95_ms ?? p50_ms));
@@ -117,6 +118,7 @@ function stripFacts(days) {
   const empty = days.filter((one) => severity(one) === "none").length;
   return facts(`Availability by day, ${many(days.length, "day")}`, [
     ["Days with failures", count(bad.length)],
+    ["Degraded", many(days.reduce((sum, one) => sum + one.degraded, 0), "slot")],
     ["Days without data", count(empty)],
     ["Days seen in part", count(days.filter(isPartial).length)],
     ["Population", "slots with a verdict"],

@@ -80,7 +80,7 @@ fn cell(label: &str, class: &str, html: &str) -> String {
 
 /// The name, with a link to what is known of this target alone.
 fn who(target: &TargetOverview) -> String {
-    let link = form_urlencoded::Serializer::new(String::from("?"))
+    let link = form_urlencoded::Serializer::for_suffix(String::from("?"), 1)
         .append_pair("url", &target.url)
         .extend_pairs(target.monitor.iter().map(|monitor| ("monitor", monitor)))
         .finish();
@@ -98,7 +98,7 @@ fn tags(target: &TargetOverview) -> String {
         return String::new();
     }
     let tag = |tag: &String| {
-        let link = form_urlencoded::Serializer::new(String::from("?")).append_pair("tag", tag).finish();
+        let link = form_urlencoded::Serializer::for_suffix(String::from("?"), 1).append_pair("tag", tag).finish();
         format!("<a class=\"tag\" href=\"{}\">{}</a> ", escape(&link), escape(tag))
     };
     let tags: String = target.tags.iter().map(tag).collect();
