@@ -1,7 +1,10 @@
 //! The slots of the configuration that have their verdict. A schedule delivers each tick at least once: when one comes twice,
 //! what is settled is not probed again.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,7 +15,7 @@ const REMEMBERED: SignedDuration = SignedDuration::from_mins(15);
 
 /// What this execution environment knows of; another one knows nothing of it.
 #[derive(Debug, Default)]
-pub(crate) struct Settled(BTreeSet<(Timestamp, String)>);
+pub(crate) struct Settled(BTreeSet<(Timestamp, u64)>);
 
 impl Settled {
     /// Whether the slot has its verdict. One that was asked for by hand never has.
@@ -24,12 +27,16 @@ impl Settled {
     pub(crate) fn add(&mut self, slot: &Slot<'_>, now: Timestamp) {
         let past = now.checked_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
         self.0.extend(key(slot));
-        self.0 = self.0.split_off(&(past, String::new()));
+        self.0 = self.0.split_off(&(past, 0));
     }
 }
 
-fn key(slot: &Slot<'_>) -> Option<(Timestamp, String)> {
-    slot.scheduled_at.map(|time| (time, slot.monitor.name().to_owned()))
+/// The time of a slot and a hash of its name, since there may be many: that two names of one time have the same is not to be
+/// expected.
+fn key(slot: &Slot<'_>) -> Option<(Timestamp, u64)> {
+    let mut hasher = DefaultHasher::new();
+    slot.monitor.name().hash(&mut hasher);
+    slot.scheduled_at.map(|time| (time, hasher.finish()))
 }
 
 #[cfg(test)]
