@@ -7,7 +7,7 @@
 
 #[cfg(feature = "aws")]
 pub mod aws;
-mod causes;
+pub mod causes;
 #[cfg(feature = "postgres")]
 pub mod database;
 pub mod env;
