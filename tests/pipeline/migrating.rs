@@ -1,5 +1,7 @@
 //! The schema, made by the functions themselves.
 
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
 use futures::future::join_all;
 use local_stack::workspace;
 use shared::{migrations, timestamp};
@@ -77,4 +79,28 @@ async fn probes_of_the_first_version_become_part_of_history() {
     let stats = stats::run(&place.stats(), &StatsQuery::default(), timestamp::now()).await.unwrap().stats;
     assert_eq!((stats[0].figures.probes, stats[0].figures.responses, stats[0].figures.down), (301, 151, 150));
     assert!(place.count("select sum(probes) from chunks").await > 250);
+}
+
+#[tokio::test]
+async fn whoever_asks_while_the_schema_is_made_gets_an_answer() {
+    for name in ["migrating_asked", "migrating_asked_again", "migrating_asked_once_more"] {
+        let place = Place::new(name).await;
+        let (flush, done) = (place.flush(), AtomicBool::new(false));
+        let ask = async || {
+            let (stats, mut asked) = (place.stats(), 0);
+            while !done.load(SeqCst) {
+                stats::run(&stats, &StatsQuery::default(), timestamp::now()).await.unwrap();
+                asked += 1;
+            }
+            asked
+        };
+        let store = async {
+            flush::run(&flush, batch(0, &[record_at("https://a.test", timestamp::now().into())])).await.unwrap();
+            done.store(true, SeqCst);
+        };
+
+        let (asked, ..) = tokio::join!(ask(), ask(), ask(), ask(), store);
+
+        assert!(asked > 0);
+    }
 }

@@ -44,19 +44,24 @@ impl<'client> Snapshot<'client> {
             "begin isolation level repeatable read read only; set local jit = off; \
              set local statement_timeout = {limit}; lock table only probes in access share mode"
         );
-        let (begun, version) = join!(client.batch_execute(&begin), Self::version_of(client));
-        match begun {
-            Ok(()) => Ok(Self { client, version: Some(version?) }),
-            // A database without the schema has seen no probe yet.
-            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
-                client.batch_execute("rollback").await?;
-                let there = "select to_regclass('website_monitor_migrations') is not null";
-                match client.query_typed(there, &[]).await?.first().map_or(Ok(false), |row| row.try_get(0))? {
-                    true => Err(error.into()),
-                    false => Ok(Self { client, version: None }),
+        let mut tries = 0..2;
+        loop {
+            let (begun, version) = join!(client.batch_execute(&begin), Self::version_of(client));
+            match begun {
+                Ok(()) => return Ok(Self { client, version: Some(version?) }),
+                // A database without the schema has seen no probe yet.
+                Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
+                    client.batch_execute("rollback").await?;
+                    let there = "select to_regclass('website_monitor_migrations') is not null";
+                    match client.query_typed(there, &[]).await?.first().map_or(Ok(false), |row| row.try_get(0))? {
+                        // It may have been made meanwhile.
+                        true if tries.next() == Some(0) => {}
+                        true => return Err(error.into()),
+                        false => return Ok(Self { client, version: None }),
+                    }
                 }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => Err(error.into()),
         }
     }
 
