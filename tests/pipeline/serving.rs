@@ -23,6 +23,15 @@ pub(crate) async fn request(stats: &Stats, method: &str, path: &str, headers: &[
     handle(stats, request).await.unwrap()
 }
 
+/// Asks as an API of API Gateway does, by a stage of it.
+pub(crate) async fn through_api(stats: &Stats, stage: &str, path: &str) -> Response<Body> {
+    let mut event = event("stats-request.json");
+    event["rawPath"] = json!(path);
+    event["requestContext"]["http"]["path"] = json!(path);
+    event["requestContext"]["stage"] = json!(stage);
+    handle(stats, lambda_http::request::from_str(&event.to_string()).unwrap()).await.unwrap()
+}
+
 /// Asks for JSON, which has to be as the description of the API says.
 pub(crate) async fn send(stats: &Stats, method: &str, path: &str) -> (Response<Body>, Value) {
     let response = request(stats, method, path, &[]).await;
@@ -200,13 +209,7 @@ async fn what_is_long_is_compressed_for_whoever_takes_that() {
 async fn paths_may_have_a_stage_and_a_prefix_before_them() {
     let place = Place::new("serving_prefix").await;
     let stats = place.stats_with(&[("WM_STATS_PREFIX", "/monitor")]);
-    let ask = async |stage: &str, path: &str| {
-        let mut event = event("stats-request.json");
-        event["rawPath"] = json!(path);
-        event["requestContext"]["http"]["path"] = json!(path);
-        event["requestContext"]["stage"] = json!(stage);
-        handle(&stats, lambda_http::request::from_str(&event.to_string()).unwrap()).await.unwrap().status().as_u16()
-    };
+    let ask = async |stage: &str, path: &str| through_api(&stats, stage, path).await.status().as_u16();
 
     for (stage, path, status) in [
         ("$default", "/stats", 200),

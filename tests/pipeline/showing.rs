@@ -3,13 +3,13 @@
 use lambda_http::{Body, http::Response};
 use serde_json::{Value, json};
 use shared::{Micros, Span};
-use stats::{handle, page::POLICY};
+use stats::page::POLICY;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::{
     overviewing::{Clock, down, get, store},
-    serving::{header, request, text},
-    support::{Place, event, record_at, seal_step},
+    serving::{header, request, text, through_api},
+    support::{Place, record_at, seal_step},
 };
 
 const HOUR: i64 = 3_600_000_000;
@@ -157,11 +157,7 @@ async fn the_page_is_below_a_slash_wherever_it_is() {
     let place = Place::new("overviewing_prefix").await;
     let stats = place.stats_with(&[("WM_STATS_PREFIX", "/monitor")]);
     let ask = async |stage: &str, path: &str| {
-        let mut event = event("stats-request.json");
-        event["rawPath"] = json!(path);
-        event["requestContext"]["http"]["path"] = json!(path);
-        event["requestContext"]["stage"] = json!(stage);
-        let response = handle(&stats, lambda_http::request::from_str(&event.to_string()).unwrap()).await.unwrap();
+        let response = through_api(&stats, stage, path).await;
         (response.status().as_u16(), header(&response, "location").to_owned())
     };
 
