@@ -16,7 +16,7 @@ use local_stack::{
 use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 
-use crate::support::{Place, batch, hours_ago, lookup, record_at, until};
+use crate::support::{AT_ONCE, Place, batch, hours_ago, lookup, record_at, until};
 
 /// What Lambda would give an invocation.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -85,7 +85,7 @@ impl Scene {
     /// As rows, and in what the hour is sealed to, which is made of what was stored beside them.
     async fn assert_history_has_each_once(&self) {
         let (client, later) = (self.place.client().await, hours_ago(-3));
-        while step(&client, later, Duration::ZERO).await.unwrap().is_some() {}
+        while step(&client, later, AT_ONCE).await.unwrap().is_some() {}
         let sealed = self.place.count("select sum(probes)::bigint from chunks").await;
         assert_eq!(sealed, self.batches * RECORDS as i64);
     }

@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use flush::{
     run,
-    seal::{GRACE, LOCK, Sealed, step},
+    seal::{LOCK, Sealed, Sealing, step},
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
-use shared::{Micros, Span, timestamp};
+use shared::{
+    Micros, Span,
+    history::{Block, open},
+    timestamp,
+};
 use stats::history::{HistoryQuery, read};
 use tokio_postgres::Client;
 
-use crate::support::{Place, batch, hours_ago, record_at, seal_step};
+use crate::support::{AT_ONCE, Place, batch, hours_ago, record_at, seal_step};
 
 const SECOND: i64 = 1_000_000;
 const URL: &str = "https://a.test";
@@ -51,19 +55,98 @@ async fn hours_become_chunks_days_and_months_summaries_once_they_are_closed() {
 
     // Until a while after the end of the hour, nothing happens; then the hour is sealed.
     let end = Span::Hour.end(old);
-    assert_eq!(step(&client, Micros(end.0 + 299 * SECOND), GRACE).await.unwrap(), None);
-    let first = step(&client, Micros(end.0 + 300 * SECOND), GRACE).await.unwrap();
+    assert_eq!(step(&client, Micros(end.0 + 299 * SECOND), Sealing::default()).await.unwrap(), None);
+    let first = step(&client, Micros(end.0 + 300 * SECOND), Sealing::default()).await.unwrap();
     assert_eq!(first, Some(Sealed { span: Span::Hour, probes: 15 }));
     // The month waits until its days were left alone for a while.
-    let day = step(&client, now, GRACE).await.unwrap();
+    let day = step(&client, now, Sealing::default()).await.unwrap();
     assert_eq!(day, Some(Sealed { span: Span::Day, probes: 15 }));
-    assert_eq!(step(&client, now, GRACE).await.unwrap(), None);
+    assert_eq!(step(&client, now, Sealing::default()).await.unwrap(), None);
     assert_eq!(seal_all(&mut client).await, [Sealed { span: Span::Month, probes: 15 }]);
 
     assert_eq!(history(&place).await, (15, 15, 15));
     // The hour that is not over is still to come.
     assert_eq!(place.count("select count(*) from unsealed").await, 1);
     assert_eq!(place.count("select count(*) from chunks where phases is null or hour > now()").await, 0);
+}
+
+/// Three hours of forty targets and locations each, one in fragments, one of which there are the rows alone, and one that was
+/// sealed before some of its records came.
+async fn three_kinds_of_hours(place: &Place) -> [Micros; 3] {
+    let hours = [24 * 70, 24 * 70 - 1, 24 * 70 - 2].map(hours_ago);
+    let of = |hour: Micros, second: i64| {
+        (0..40).map(move |number: i64| {
+            let at = Micros(hour.0 + second * SECOND + number * 7);
+            let mut record = record_at(&format!("https://{}.test", number % 20), at);
+            record["location"] = ["here", "there"][usize::from(number < 20)].into();
+            record["response_time_ms"] = json!(number * 3 + second);
+            record
+        })
+    };
+    let [_, rows, sealed] = hours;
+    let flush = place.flush();
+    run(&flush, batch(0, &(0..5).flat_map(|second| of(sealed, second)).collect::<Vec<_>>())).await.unwrap();
+    assert_eq!(history(place).await.0, 200);
+
+    let admin = place.client().await;
+    admin.batch_execute(&format!("select pg_advisory_lock({LOCK})")).await.unwrap();
+    let values: Vec<_> = hours.iter().flat_map(|hour| (3..7).flat_map(|second| of(*hour, second))).collect();
+    run(&flush, batch(1_000, &values)).await.unwrap();
+    let without = "with gone as (delete from fragments where hour = $1) update unsealed set from_rows = true \
+                   where span = 0 and starts_at = $1";
+    assert_eq!(admin.execute(without, &[&rows]).await.unwrap(), 1);
+    assert_eq!(place.count("select count(distinct hour) from fragments").await, 2);
+    hours
+}
+
+/// All that there is of history.
+async fn all_history(place: &Place) -> Vec<String> {
+    let all = "select chunks::text from chunks union all select summaries::text from summaries order by 1";
+    place.client().await.query(all, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test]
+async fn what_is_read_and_sealed_in_parts_is_what_it_is_as_a_whole() {
+    let (whole, parted) = (Place::new("sealing_whole").await, Place::new("sealing_parted").await);
+    let hours = three_kinds_of_hours(&whole).await;
+    assert_eq!(three_kinds_of_hours(&parted).await, hours);
+    let client = parted.client().await;
+
+    // Each kind of hour has its share in the number of parts.
+    for (hour, samples) in hours.into_iter().zip([160, 160, 360]) {
+        let parts = open::parts(&client, Block(0), None, &[hour], 40).await.unwrap();
+        assert!((samples / 40..20).contains(&parts.len()), "{} of {samples}", parts.len());
+    }
+    let [as_a_whole, in_parts] = [i64::MAX, 40].map(|samples_at_a_time| {
+        let query = HistoryQuery { samples_at_a_time, exact_probes: i64::MAX, ..HistoryQuery::default() };
+        let client = &client;
+        async move {
+            let targets = read(client, &query).await.unwrap().targets.into_iter();
+            let figures = targets.map(|mut target| {
+                let ranks = Vec::from_iter(1..=target.total.durations());
+                (target.id, target.total.counts.probes(), target.total.order_statistics(&ranks))
+            });
+            figures.collect::<Vec<_>>()
+        }
+    });
+    let (as_a_whole, in_parts) = (as_a_whole.await, in_parts.await);
+    assert_eq!(as_a_whole.iter().map(|(_, probes, _)| probes).sum::<u64>(), 680);
+    assert_eq!(as_a_whole, in_parts);
+
+    let steps = [(&whole, i64::MAX), (&parted, 40)].map(async |(place, at_a_time)| {
+        let (client, now) = (place.client().await, timestamp::now().into());
+        let sealing = Sealing { samples: at_a_time, summaries: at_a_time / 10, ..AT_ONCE };
+        let mut sealed = Vec::new();
+        while let Some(step) = step(&client, now, sealing).await.unwrap() {
+            sealed.push(step);
+        }
+        sealed
+    });
+    let [of_whole, of_parted] = join_all(steps).await.try_into().unwrap();
+    assert_eq!(of_whole, of_parted);
+    assert_eq!(of_whole.iter().map(|sealed| sealed.probes).sum::<u64>(), 3 * 680);
+    assert_eq!(all_history(&whole).await, all_history(&parted).await);
+    assert_eq!(history(&parted).await, (680, 680, 680));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use flush::{
     Flush, FlushConfig,
     retention::Retention,
-    seal::{Sealed, step},
+    seal::{Sealed, Sealing, step},
 };
 use local_stack::{
     functions::{self, Functions},
@@ -188,9 +188,12 @@ pub(crate) fn retention(raw: &'static str) -> Retention {
     env.finish(retention).unwrap()
 }
 
-/// Seals a piece of what has ended by now, however shortly before.
+/// Seals what has ended however shortly before, in small parts.
+pub(crate) const AT_ONCE: Sealing = Sealing { grace: Duration::ZERO, samples: 10, summaries: 3 };
+
+/// Seals a piece of what has ended by now.
 pub(crate) async fn seal_step(client: &Client) -> Result<Option<Sealed>, DatabaseError> {
-    step(client, timestamp::now().into(), Duration::ZERO).await
+    step(client, timestamp::now().into(), AT_ONCE).await
 }
 
 /// A batch of records at consecutive offsets; a string is the value itself.

@@ -42,7 +42,7 @@ use crate::{
     batch::Batch,
     event::{EventError, KafkaEvent},
     retention::Retention,
-    seal::Sealed,
+    seal::{Sealed, Sealing},
     store::{Known, Stored, store},
 };
 
@@ -184,7 +184,7 @@ async fn maintain(lease: &mut Lease<'_, Known>, retention: Retention) -> Result<
     let (client, schedule) = (&session.client, &mut session.state.schedule);
     let deadline = Instant::now() + SEALING_BUDGET;
     while schedule.sealing.is_none_or(|due| due <= Instant::now()) && Instant::now() < deadline {
-        let step = seal::step(client, timestamp::now().into(), seal::GRACE).await;
+        let step = seal::step(client, timestamp::now().into(), Sealing::default()).await;
         if !matches!(step, Ok(Some(_))) {
             schedule.sealing = Some(Instant::now() + SEALING_PAUSE);
         }
@@ -204,7 +204,8 @@ pub async fn seal_all(flush: &Flush, mut observe: impl FnMut(Sealed)) -> Result<
     let mut lease = flush.database.lease().await;
     let session = lease.session().await?;
     let now = Micros::from(timestamp::now());
-    while let Some(sealed) = seal::step(&session.client, now, Duration::ZERO).await? {
+    let sealing = Sealing { grace: Duration::ZERO, ..Sealing::default() };
+    while let Some(sealed) = seal::step(&session.client, now, sealing).await? {
         observe(sealed);
     }
     retention::drop_aged(&session.client, flush.retention, now).await?;

@@ -2,7 +2,7 @@
 //! chunk there may be from before a late record, and where both are, from the rows.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     pin::pin,
 };
 
@@ -19,7 +19,45 @@ use super::{
     fragment, rows,
     sample::union,
 };
-use crate::{database::DatabaseError, micros::Micros};
+use crate::{
+    database::DatabaseError,
+    micros::{Micros, Span},
+};
+
+/// How many samples are held at a time, about: some twenty megabytes of them.
+pub const AT_A_TIME: i64 = 262_144;
+
+/// Some hours of a block in parts to [`select`] one after the other, so that what is held at a time does not grow with what
+/// there is: targets for each, or `None` for all of the block. In each part are about `at_a_time` samples, more only where a
+/// single target has more.
+///
+/// # Errors
+/// The database failed.
+pub async fn parts(
+    client: &Client,
+    block: Block,
+    only: Option<&[i32]>,
+    hours: &[Micros],
+    at_a_time: i64,
+) -> Result<Vec<Option<Vec<i32>>>, DatabaseError> {
+    let (Some(&from), Some(&last)) = (hours.iter().min(), hours.iter().max()) else { return Ok(Vec::new()) };
+    // One target cannot be parted, so there is nothing to ask.
+    if only.is_some_and(|only| only.len() == 1) {
+        return Ok(block.split(only, 1));
+    }
+    let ((first_target, last_target), to) = (block.targets(), Span::Hour.end(last));
+    let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
+        (&first_target, Type::INT4),
+        (&last_target, Type::INT4),
+        (&block.0, Type::INT4),
+        (&hours, Type::TIMESTAMPTZ_ARRAY),
+        (&from, Type::TIMESTAMPTZ),
+        (&to, Type::TIMESTAMPTZ),
+    ];
+    let weights = client.query_typed(include_str!("weigh_open_hours.sql"), &parameters).await?;
+    let weight: i64 = weights.first().map_or(Ok(0), |row| row.try_get(0))?;
+    Ok(block.split(only, weight / at_a_time.max(1) + 1))
+}
 
 /// The samples of some hours of a block of targets, or of those of its targets in `only`, sorted; without their phases
 /// unless asked for. To be called in a transaction whose statements see one state of the database.
@@ -96,11 +134,13 @@ async fn select_fragments(
     let parameters: [(&(dyn ToSql + Sync), Type); 3] =
         [(&block.0, Type::INT4), (&hours, Type::TIMESTAMPTZ_ARRAY), (&with_phases, Type::BOOL)];
     let mut rows = pin!(client.query_typed_raw(include_str!("select_fragments.sql"), parameters).await?);
+    let only: Option<HashSet<i32>> = only.map(|only| only.iter().copied().collect());
     let mut selected: BTreeMap<Key, Vec<Sample>> = BTreeMap::new();
     while let Some(row) = rows.try_next().await? {
         let hour = row.try_get("hour")?;
         let samples = fragment::decode(hour, row.try_get("keys")?, columns(&row)?)?;
-        for (owner, sample) in samples.filter(|((target, _), _)| only.is_none_or(|only| only.contains(target))) {
+        for (owner, sample) in samples.filter(|((target, _), _)| only.as_ref().is_none_or(|only| only.contains(target)))
+        {
             selected.entry((owner, hour)).or_default().push(sample);
         }
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use flush::{
     retention::drop_aged,
-    seal,
+    seal::{self, Sealing},
     store::{Known, store},
 };
 use local_stack::postgres::Postgres;
@@ -58,7 +58,7 @@ pub(crate) async fn load(postgres: &Postgres, millions: u64, is_compared: bool, 
         storing += timed.elapsed().as_secs_f64();
         let timed = Instant::now();
         // As it would have been then.
-        while seal::step(&session.client, Micros(traffic.tick), seal::GRACE).await?.is_some() {}
+        while seal::step(&session.client, Micros(traffic.tick), Sealing::default()).await?.is_some() {}
         sealing += timed.elapsed().as_secs_f64();
         if is_compared {
             seed::fill(&client, &batch).await?;

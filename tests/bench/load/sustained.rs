@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use bytes::Bytes;
 use futures::{SinkExt as _, TryStreamExt as _, future::join_all};
 use probe::stream::Publisher;
@@ -38,7 +38,7 @@ pub(crate) async fn run(scene: &Scene, records: u64, report: &mut Report) -> Res
     let publisher = Publisher::new(scene.kafka.stream().connection(), NAME)?;
     let fixture = Record::decode(include_bytes!("../../../shared/fixtures/record.json"))?;
     let now = Micros::from(timestamp::now());
-    let mut early = None;
+    let mut memory = Vec::new();
     for first in (0..records).step_by(usize::try_from(AT_ONCE)?) {
         let publishing = (first..(first + AT_ONCE).min(records)).map(async |number| {
             // A second apart within a target, up to now.
@@ -52,8 +52,8 @@ pub(crate) async fn run(scene: &Scene, records: u64, report: &mut Report) -> Res
         while stored() + 60_000 < first {
             sleep(std::time::Duration::from_millis(5)).await;
         }
-        if early.is_none() && stored() > records / 4 {
-            early = Some(flush.held()?);
+        if stored() > (memory.len() as u64 + 1) * records / 4 {
+            memory.push(flush.held()?.memory);
         }
     }
     while stored() < records {
@@ -81,8 +81,8 @@ pub(crate) async fn run(scene: &Scene, records: u64, report: &mut Report) -> Res
         &format!("{bare:.0} rows/s"),
         "–",
     );
-    let early = early.context("too few records to see how memory goes")?;
-    let detail = format!("resident; {:.0} MB after a quarter, at its peak {:.0} MB", early.memory, late.peak);
+    let detail = memory.iter().map(|memory| format!("{memory:.0}")).collect::<Vec<_>>().join(", ");
+    let detail = format!("resident; {detail} MB quarter by quarter before, at its peak {:.0} MB", late.peak);
     report.row("flush's memory in the end", format!("{:.0} MB", late.memory), &detail, "flat");
     Ok(())
 }

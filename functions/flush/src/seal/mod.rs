@@ -1,6 +1,6 @@
 //! Sealing: what is closed becomes history. An hour becomes chunks (`hour`), a day and a month become summaries
 //! (`rollup`). Whoever flushes does some of it, one at a time in the whole database, an hour or a day of 4,096 targets
-//! in a transaction.
+//! in a transaction, and in parts: what is in memory at a time does not grow with what there is to seal.
 //!
 //! Everything sealed is a function of what it is sealed from, and an hour that is sealed again is the union of the chunk
 //! there is and the rows there are (see [`open`](shared::history::open)); so sealing may be killed at any point, and
@@ -12,7 +12,11 @@ mod rollup;
 use std::time::Duration;
 
 use futures::join;
-use shared::{Micros, Span, database::DatabaseError, history::Block};
+use shared::{
+    Micros, Span,
+    database::DatabaseError,
+    history::{Block, open},
+};
 use tokio_postgres::{
     Client, Error,
     types::{ToSql, Type},
@@ -20,6 +24,24 @@ use tokio_postgres::{
 
 /// Whoever seals holds this advisory lock, so that one does at a time.
 pub const LOCK: i64 = 0x7765_6273_6974_6502;
+
+/// How sealing goes about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealing {
+    /// How long a span stays open after its end, and a day or a month after its last change.
+    pub grace: Duration,
+    /// How many samples of an hour are held at a time, about.
+    pub samples: i64,
+    /// How many summaries of a day or a month are held at a time, about.
+    pub summaries: i64,
+}
+
+impl Default for Sealing {
+    fn default() -> Self {
+        // A summary takes some kilobytes, and is held twice when it is sent.
+        Self { grace: Duration::from_secs(300), samples: open::AT_A_TIME, summaries: 2_048 }
+    }
+}
 
 /// A span of a block of targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,31 +79,33 @@ impl Columns {
     }
 }
 
-/// How long a span stays open after its end, and a day or a month after its last change.
-pub const GRACE: Duration = Duration::from_secs(300);
-
 /// Should a crash undo a commit, it also brings back what there was to seal: nobody needs to wait for the disk.
 const BEGIN: &str = "begin; set local jit = off; set local synchronous_commit = off";
 
-/// Seals the oldest span that is closed as of `now`, hours before days before months; `grace` is [`GRACE`], or nothing for
-/// whoever cannot wait. `None` if there is nothing to seal, or if another instance is at it. Takes three round trips: to
-/// find the span, to read it, and to write what it is sealed as.
+/// Seals the oldest span that is closed as of `now`, hours before days before months. `None` if there is nothing to seal, or
+/// if another instance is at it. Takes five round trips: to find the span, to see how much there is of it, to read it, to
+/// write what it is sealed as, and to end; and two more for each further part.
 ///
 /// A connection on which this was not awaited to its end is in the middle of a transaction, and to be given up.
 ///
 /// # Errors
 /// The database failed, or what it holds cannot be read; nothing is changed then.
-pub async fn step(client: &Client, now: Micros, grace: Duration) -> Result<Option<Sealed>, DatabaseError> {
-    let (begun, unsealed) = join!(client.batch_execute(BEGIN), pick(client, now, grace));
+pub async fn step(client: &Client, now: Micros, sealing: Sealing) -> Result<Option<Sealed>, DatabaseError> {
+    let (begun, unsealed) = join!(client.batch_execute(BEGIN), pick(client, now, sealing.grace));
     let sealed = async {
         begun?;
         let Some(unsealed) = unsealed? else { return Ok(None) };
-        let columns = match unsealed.span {
-            Span::Hour => hour::seal(client, unsealed).await?,
-            Span::Day | Span::Month => rollup::seal(client, unsealed).await?,
-        };
-        store(client, unsealed, &columns, now).await?;
-        let probes = columns.probes.iter().map(|probes| u64::from(probes.unsigned_abs())).sum();
+        let mut probes = 0;
+        for targets in parts(client, unsealed, sealing).await? {
+            let targets = targets.as_deref();
+            let columns = match unsealed.span {
+                Span::Hour => hour::seal(client, unsealed, targets).await?,
+                Span::Day | Span::Month => rollup::seal(client, unsealed, targets).await?,
+            };
+            store(client, unsealed, &columns).await?;
+            probes += columns.probes.iter().map(|probes| u64::from(probes.unsigned_abs())).sum::<u64>();
+        }
+        finish(client, unsealed, now).await?;
         Ok(Some(Sealed { span: unsealed.span, probes }))
     };
     let sealed = sealed.await;
@@ -104,26 +128,45 @@ async fn pick(client: &Client, now: Micros, grace: Duration) -> Result<Option<Un
     Ok(Some(Unsealed { span, starts_at: row.try_get("starts_at")?, block: Block(row.try_get("block")?) }))
 }
 
-/// Writes what was sealed, as far as it differs from what is there, hands the span on to the next longer one, and
-/// commits. All of it is sent together; a COMMIT that follows a statement that failed rolls back.
-async fn store(client: &Client, unsealed: Unsealed, columns: &Columns, now: Micros) -> Result<(), Error> {
-    let Unsealed { span, starts_at, block: Block(block) } = unsealed;
-    let code = span.code();
+/// The parts in which a span is sealed: some targets of its block each, or all.
+async fn parts(client: &Client, unsealed: Unsealed, sealing: Sealing) -> Result<Vec<Option<Vec<i32>>>, DatabaseError> {
+    let block = unsealed.block;
+    if unsealed.span == Span::Hour {
+        return open::parts(client, block, None, &[unsealed.starts_at], sealing.samples).await;
+    }
+    let (first, last) = block.targets();
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&first, Type::INT4), (&last, Type::INT4)];
+    let rows = client.query_typed(include_str!("count_summaries.sql"), &parameters).await?;
+    let summaries: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
+    Ok(block.split(None, summaries / sealing.summaries.max(1) + 1))
+}
+
+/// Writes a part of what was sealed, as far as it differs from what is there.
+async fn store(client: &Client, unsealed: Unsealed, columns: &Columns) -> Result<(), Error> {
+    let code = unsealed.span.code();
     let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![
-        (&starts_at, Type::TIMESTAMPTZ),
+        (&unsealed.starts_at, Type::TIMESTAMPTZ),
         (&columns.targets, Type::INT4_ARRAY),
         (&columns.locations, Type::INT2_ARRAY),
         (&columns.probes, Type::INT4_ARRAY),
     ];
     let [first, second, third] = &columns.forms;
     parameters.extend([(first as &(dyn ToSql + Sync), Type::BYTEA_ARRAY), (second, Type::BYTEA_ARRAY)]);
-    let upsert = if span == Span::Hour {
+    let upsert = if unsealed.span == Span::Hour {
         parameters.push((third, Type::BYTEA_ARRAY));
         include_str!("upsert_chunks.sql")
     } else {
         parameters.push((&code, Type::INT2));
         include_str!("upsert_summaries.sql")
     };
+    client.execute_typed(upsert, &parameters).await.map(drop)
+}
+
+/// Hands the span on to the next longer one, and commits. All of it is sent together; a COMMIT that follows a statement
+/// that failed rolls back.
+async fn finish(client: &Client, unsealed: Unsealed, now: Micros) -> Result<(), Error> {
+    let Unsealed { span, starts_at, block: Block(block) } = unsealed;
+    let code = span.code();
     let (longer, longer_starts_at) = match span {
         Span::Hour => (Span::Day, Span::Day.start(starts_at)),
         Span::Day | Span::Month => (Span::Month, Span::Month.start(starts_at)),
@@ -137,8 +180,7 @@ async fn store(client: &Client, unsealed: Unsealed, columns: &Columns, now: Micr
     ];
     let done: [(&(dyn ToSql + Sync), Type); 3] =
         [(&code, Type::INT2), (&starts_at, Type::TIMESTAMPTZ), (&block, Type::INT4)];
-    let (stored, handed_on, emptied, ended, committed) = join!(
-        client.execute_typed(upsert, &parameters),
+    let (handed_on, emptied, ended, committed) = join!(
         async {
             // There is nothing longer than a month.
             if longer == span {
@@ -155,5 +197,5 @@ async fn store(client: &Client, unsealed: Unsealed, columns: &Columns, now: Micr
         client.execute_typed("delete from unsealed where span = $1 and starts_at = $2 and block = $3", &done),
         client.batch_execute("commit"),
     );
-    stored.and(handed_on).and(emptied).and(ended).and(committed)
+    handed_on.and(emptied).and(ended).and(committed)
 }

@@ -16,13 +16,17 @@ use tokio_postgres::{
 
 use super::{Columns, Unsealed};
 
-/// The summaries of the span.
-pub(super) async fn seal(client: &Client, unsealed: Unsealed) -> Result<Columns, DatabaseError> {
+/// The summaries of the span, of some targets of its block or of all.
+pub(super) async fn seal(
+    client: &Client,
+    unsealed: Unsealed,
+    targets: Option<&[i32]>,
+) -> Result<Columns, DatabaseError> {
     let query = match unsealed.span {
         Span::Month => include_str!("select_days.sql"),
         Span::Hour | Span::Day => include_str!("select_chunks.sql"),
     };
-    let mut parts = pin!(stream_block(client, query, unsealed).await?);
+    let mut parts = pin!(stream_block(client, query, unsealed, targets).await?);
     let mut columns = Columns::default();
     // One target at a time, since a summary takes some room while it is made.
     let mut current = None;
@@ -61,15 +65,21 @@ fn finish(columns: &mut Columns, target: i32, starts_at: Micros, by_location: &m
     }
 }
 
-/// The rows that a query has for the targets of a block within a span.
-async fn stream_block(client: &Client, query: &str, unsealed: Unsealed) -> Result<RowStream, Error> {
+/// The rows that a query has for targets of a block within a span.
+async fn stream_block(
+    client: &Client,
+    query: &str,
+    unsealed: Unsealed,
+    targets: Option<&[i32]>,
+) -> Result<RowStream, Error> {
     let (first, last) = unsealed.block.targets();
     let ends_at = unsealed.span.end(unsealed.starts_at);
-    let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+    let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
         (&first, Type::INT4),
         (&last, Type::INT4),
         (&unsealed.starts_at, Type::TIMESTAMPTZ),
         (&ends_at, Type::TIMESTAMPTZ),
+        (&targets, Type::INT4_ARRAY),
     ];
     client.query_typed_raw(query, parameters).await
 }

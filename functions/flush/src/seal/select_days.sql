@@ -1,4 +1,4 @@
--- The days of a block of targets within a month, one target after the other.
+-- The days of a block of targets (of these the ones in $5, if that is not null) within a month, one target after the other.
 select targets.id as target_id, day.*
 from targets
 cross join lateral (
@@ -8,4 +8,5 @@ cross join lateral (
     offset 0
 ) as day
 where targets.id between $1 and $2
+    and ($5::integer[] is null or targets.id = any ($5))
 order by targets.id

@@ -18,7 +18,11 @@ mod targets;
 
 use std::collections::BTreeMap;
 
-use shared::{Micros, database::DatabaseError, history::Measure};
+use shared::{
+    Micros,
+    database::DatabaseError,
+    history::{Measure, open},
+};
 use tokio_postgres::{Client, Error};
 
 use self::split::{Part, Split};
@@ -70,6 +74,8 @@ pub struct HistoryQuery<'query> {
     /// How many durations are kept one by one, with those at the edges of the window, which no summary has; beyond, they are
     /// kept as histograms.
     pub exact_durations: u64,
+    /// How many samples of hours that are not sealed are held at a time, about.
+    pub samples_at_a_time: i64,
     /// Whether it is to be known for how long verdicts held, and by which quorum of the locations, if by any.
     pub held: Option<Option<Quorum>>,
     /// Whether it is to be known in which state each target is, which takes that it is to be known for how long verdicts held,
@@ -105,6 +111,7 @@ impl Default for HistoryQuery<'_> {
             split: Split::default(),
             exact_probes: EXACT_PROBES,
             exact_durations: EXACT_DURATIONS,
+            samples_at_a_time: open::AT_A_TIME,
             held: None,
             states: false,
             as_of: Micros::MAX,

@@ -45,6 +45,8 @@ pub(super) struct Reader<'read> {
     /// How many may be kept one by one, and how many are, in all that is read.
     pub(super) exact_durations: u64,
     pub(super) kept: AtomicU64,
+    /// How many samples of hours that are not sealed are held at a time, about.
+    pub(super) samples_at_a_time: i64,
     /// Whether it is to be known in which state targets are.
     pub(super) with_states: bool,
     /// Whether it is to be known how long verdicts held.
@@ -207,12 +209,15 @@ impl Reader<'_> {
     /// The hours that are not sealed.
     async fn unsealed(&self, cover: &Cover) -> Result<Tallies, HistoryError> {
         let mut tallies = Tallies::default();
-        let only = self.targets.only(cover.block);
-        let selected = open::select(self.client, cover.block, only, &cover.unsealed_hours, self.with_phases()).await?;
-        for ((owner, _), samples) in selected {
-            self.count(samples.len());
-            self.add_all(&mut tallies, owner, &samples);
-            self.check(&mut tallies)?;
+        let (block, hours) = (cover.block, &cover.unsealed_hours);
+        let only = self.targets.only(block);
+        for targets in open::parts(self.client, block, only, hours, self.samples_at_a_time).await? {
+            let targets = targets.as_deref();
+            for ((owner, _), samples) in open::select(self.client, block, targets, hours, self.with_phases()).await? {
+                self.count(samples.len());
+                self.add_all(&mut tallies, owner, &samples);
+                self.check(&mut tallies)?;
+            }
         }
         Ok(tallies)
     }

@@ -143,6 +143,7 @@ impl<'client> Snapshot<'client> {
                 Some(_) => Keep::Histogram,
             },
             exact_durations: query.exact_durations,
+            samples_at_a_time: query.samples_at_a_time,
             kept: AtomicU64::default(),
             with_states: query.states,
             with_verdicts: query.held.is_some(),
