@@ -24,8 +24,8 @@ use crate::{
     micros::{Micros, Span},
 };
 
-/// How many samples are held at a time, about: some twenty megabytes of them.
-pub const AT_A_TIME: i64 = 262_144;
+/// How many samples are held at a time, about: some ten megabytes of them.
+pub const AT_A_TIME: i64 = 131_072;
 
 /// Some hours of a block in parts to [`select`] one after the other, so that what is held at a time does not grow with what
 /// there is: targets for each, or `None` for all of the block. In each part are about `at_a_time` samples, more only where a

@@ -7,12 +7,18 @@ use anyhow::{Context as _, Result};
 pub(crate) struct Held {
     /// Memory that is resident, in megabytes.
     pub(crate) memory: f64,
-    /// The most that was, in megabytes.
+    /// The most that was, in megabytes, since [`forget_peak`].
     pub(crate) peak: f64,
     /// Threads.
     pub(crate) threads: f64,
     /// Open files and connections.
     pub(crate) files: f64,
+}
+
+/// Begins to look for the peak anew.
+pub(crate) fn forget_peak(pid: u32) -> Result<()> {
+    // proc(5): /proc/PID/clear_refs.
+    Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
 }
 
 /// What a process holds now.

@@ -127,6 +127,13 @@ impl Function {
     fn held(&self) -> Result<Held> {
         held::held(self.pid)
     }
+
+    /// The most memory that it held since this was asked for last, in megabytes.
+    fn peak(&self) -> Result<f64> {
+        let peak = self.held()?.peak;
+        held::forget_peak(self.pid)?;
+        Ok(peak)
+    }
 }
 
 impl Invoke for Function {

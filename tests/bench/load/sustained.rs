@@ -38,7 +38,7 @@ pub(crate) async fn run(scene: &Scene, records: u64, report: &mut Report) -> Res
     let publisher = Publisher::new(scene.kafka.stream().connection(), NAME)?;
     let fixture = Record::decode(include_bytes!("../../../shared/fixtures/record.json"))?;
     let now = Micros::from(timestamp::now());
-    let mut memory = Vec::new();
+    let mut peaks = Vec::new();
     for first in (0..records).step_by(usize::try_from(AT_ONCE)?) {
         let publishing = (first..(first + AT_ONCE).min(records)).map(async |number| {
             // A second apart within a target, up to now.
@@ -52,15 +52,15 @@ pub(crate) async fn run(scene: &Scene, records: u64, report: &mut Report) -> Res
         while stored() + 60_000 < first {
             sleep(std::time::Duration::from_millis(5)).await;
         }
-        if stored() > (memory.len() as u64 + 1) * records / 4 {
-            memory.push(flush.held()?.memory);
+        if stored() > (peaks.len() as u64 + 1) * records / 4 {
+            peaks.push(flush.peak()?);
         }
     }
     while stored() < records {
         sleep(std::time::Duration::from_millis(5)).await;
     }
     trigger.abort();
-    let late = flush.held()?;
+    let last_peak = flush.peak()?;
 
     let progress = progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let rate = |from: u64, to: u64| {
@@ -81,9 +81,9 @@ pub(crate) async fn run(scene: &Scene, records: u64, report: &mut Report) -> Res
         &format!("{bare:.0} rows/s"),
         "–",
     );
-    let detail = memory.iter().map(|memory| format!("{memory:.0}")).collect::<Vec<_>>().join(", ");
-    let detail = format!("resident; {detail} MB quarter by quarter before, at its peak {:.0} MB", late.peak);
-    report.row("flush's memory in the end", format!("{:.0} MB", late.memory), &detail, "flat");
+    let detail = peaks.iter().map(|peak| format!("{peak:.0}")).collect::<Vec<_>>().join(", ");
+    let detail = format!("{detail} MB in the quarters before");
+    report.row("flush's memory at its peak in the last quarter", format!("{last_peak:.0} MB"), &detail, "flat");
     Ok(())
 }
 
