@@ -55,6 +55,24 @@ async fn tokens_are_for_what_their_tags_say() {
 }
 
 #[tokio::test]
+async fn who_may_not_ask_causes_no_query() {
+    let place = Place::new("serving_no_query").await;
+    let nowhere = ("WM_DB_CONNECTION_STRING", "postgres://127.0.0.1:1/nowhere");
+    let stats =
+        place.stats_with(&[nowhere, ("WM_STATS_PUBLIC", "false"), ("WM_STATS_TOKENS", "for-everything-there-is")]);
+    let status =
+        async |path: &str, headers: &[(&str, &str)]| request(&stats, "GET", path, headers).await.status().as_u16();
+
+    for path in ["/stats", "/overview", "/failures", "/metrics", "/badge.svg?url=https://a.test", "/health"] {
+        assert_eq!(status(path, &[]).await, 401, "{path}");
+        assert_eq!(status(path, &[("authorization", "Bearer not-for-anything")]).await, 401, "{path}");
+        // Who may does, so that it is missed.
+        assert_eq!(status(path, &[("authorization", "Bearer for-everything-there-is")]).await, 503, "{path}");
+    }
+    assert_eq!(status("/", &[]).await, 200);
+}
+
+#[tokio::test]
 async fn what_aws_lets_in_may_ask_about_everything() {
     let place = Place::new("serving_iam").await;
     probed(&place).await;

@@ -16,7 +16,8 @@ use crate::{
     cache::{Answer, Cache},
     history::{HistoryError, Snapshot},
     negotiate,
-    response::{Reply, StatsError},
+    problem::StatsError,
+    response::Reply,
 };
 
 /// An answer has this many bytes, at most: Lambda sends no more than six megabytes, in which quotes are escaped, and what is

@@ -3,9 +3,9 @@
 use crate::{
     estimate::Percentile,
     figures::Figures,
+    problem::StatsError,
     query::{BadParameter, Metric, StatsQuery},
     report::StatsReport,
-    response::StatsError,
 };
 
 // Colours, dark enough for white letters on them.

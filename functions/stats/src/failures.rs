@@ -17,9 +17,9 @@ use crate::{
         details::{FailedProbe, Failures},
         split::Bucket,
     },
+    problem::StatsError,
     query::{StatsQuery, Window},
     report::question::Asked,
-    response::StatsError,
 };
 
 /// So many are answered unless it is said how many.

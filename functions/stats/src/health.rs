@@ -8,7 +8,7 @@ use crate::{
     Stats,
     ask::{Look, in_snapshot},
     history::{HistoryError, Snapshot},
-    response::StatsError,
+    problem::StatsError,
 };
 
 /// Whether the function works.

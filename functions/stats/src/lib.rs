@@ -4,7 +4,7 @@
 //! asks [`history`], which reads Postgres; [`report`] makes the answer of [`figures`], in which [`estimate`] says what
 //! percentiles are worth, and [`order`] brings it into pages; [`table`], [`metrics`] and [`badge`] write it in other forms.
 //! [`overview`] and [`failures`] are the answers to two more questions, and [`page`] is for people. [`response`] sends all of
-//! it, the one place where an error becomes a status.
+//! it, or the [`problem`] that there is.
 
 pub mod access;
 pub mod ask;
@@ -21,6 +21,7 @@ mod negotiate;
 pub mod order;
 pub mod overview;
 pub mod page;
+pub mod problem;
 pub mod query;
 pub mod report;
 pub mod response;
@@ -42,12 +43,13 @@ use crate::{
     history::HistoryError,
     overview::question::OverviewQuestion,
     page::Notice,
+    problem::StatsError,
     query::{MAX_OVERVIEW, StatsQuery},
     report::{
         StatsReport,
         question::{Asked, ReportQuestion},
     },
-    response::{Reply, StatsError},
+    response::Reply,
     route::{Endpoint, Route},
 };
 

@@ -9,8 +9,8 @@ use lambda_http::{
 use crate::{
     negotiate,
     page::{self, Asset},
+    problem::StatsError,
     query::StatsQuery,
-    response::StatsError,
 };
 
 /// The methods that each path takes.

@@ -5,9 +5,9 @@ use shared::{record::FailureKind, timestamp};
 
 use crate::{
     figures::{CLASSES, Figures, name},
+    problem::StatsError,
     query::StatsQuery,
     report::{BucketStats, PreviousStats, StatsReport, TargetStats},
-    response::StatsError,
 };
 
 /// What a line is about, in the order of the columns.

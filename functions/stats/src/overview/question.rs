@@ -17,9 +17,9 @@ use crate::{
         details::Probe,
         split::{Bucket, Split},
     },
+    problem::StatsError,
     query::{StatsQuery, Window},
     report::{StatsReport, TargetStats, question::Asked},
-    response::StatsError,
 };
 
 const DAY: i64 = 86_400_000_000;

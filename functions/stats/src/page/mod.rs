@@ -16,7 +16,8 @@ use crate::{
     ask::{self, Look, Question, Written, gzip},
     history::{HistoryError, Snapshot},
     overview::{Overview, question::OverviewQuestion},
-    response::{Reply, StatsError},
+    problem::StatsError,
+    response::Reply,
     route::Fingerprint,
 };
 

@@ -11,8 +11,8 @@ use crate::{
     history::{EXACT_PROBES, HistoryError, HistoryQuery, Page, Snapshot, Target, split::Bucket},
     metrics,
     order::{self, SortKey},
+    problem::StatsError,
     query::StatsQuery,
-    response::StatsError,
     route::Endpoint,
     table,
 };
