@@ -1,6 +1,9 @@
 //! Rows to history: what is sealed when, and that nothing gets lost or doubled on the way.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use flush::{
     run,
@@ -13,7 +16,10 @@ use shared::{
     history::{Block, open},
     timestamp,
 };
-use stats::history::{HistoryQuery, read};
+use stats::history::{
+    HistoryQuery, read,
+    split::{Bucket, By, Split},
+};
 use tokio_postgres::Client;
 
 use crate::support::{AT_ONCE, Place, batch, hours_ago, record_at, seal_step};
@@ -116,22 +122,36 @@ async fn what_is_read_and_sealed_in_parts_is_what_it_is_as_a_whole() {
     for (hour, samples) in hours.into_iter().zip([160, 160, 360]) {
         let parts = open::parts(&client, Block(0), None, &[hour], 40).await.unwrap();
         assert!((samples / 40..20).contains(&parts.len()), "{} of {samples}", parts.len());
+        let targets: Vec<_> = parts.iter().flat_map(|part| part.targets.iter().flatten()).collect();
+        assert_eq!((targets.len(), parts[0].hours.as_slice()), (4_096, [hour].as_slice()));
     }
-    let [as_a_whole, in_parts] = [i64::MAX, 40].map(|samples_at_a_time| {
-        let query = HistoryQuery { samples_at_a_time, exact_probes: i64::MAX, ..HistoryQuery::default() };
-        let client = &client;
-        async move {
-            let targets = read(client, &query).await.unwrap().targets.into_iter();
-            let figures = targets.map(|mut target| {
+    let by_location_and_minute = Split { by: By { location: true, ..By::default() }, bucket: Some(Bucket::Minute) };
+    for (split, urls) in [
+        (Split::default(), None),
+        (by_location_and_minute, Some([3, 4, 9].map(|number| format!("https://{number}.test")))),
+    ] {
+        let figures = async |samples_at_a_time| {
+            let query = HistoryQuery {
+                urls: urls.as_ref().map(<[String; 3]>::as_slice),
+                split,
+                held: Some(None),
+                samples_at_a_time,
+                exact_probes: i64::MAX,
+                ..HistoryQuery::default()
+            };
+            let targets = read(&client, &query).await.unwrap().targets.into_iter().map(|mut target| {
                 let ranks = Vec::from_iter(1..=target.total.durations());
-                (target.id, target.total.counts.probes(), target.total.order_statistics(&ranks))
+                let of_total = (target.id, target.total.counts.probes(), target.total.order_statistics(&ranks));
+                let parts = target.parts.iter().map(|(part, tally)| (*part, tally.counts.probes(), tally.mean()));
+                (of_total, parts.collect::<Vec<_>>(), format!("{:?}", target.held))
             });
-            figures.collect::<Vec<_>>()
-        }
-    });
-    let (as_a_whole, in_parts) = (as_a_whole.await, in_parts.await);
-    assert_eq!(as_a_whole.iter().map(|(_, probes, _)| probes).sum::<u64>(), 680);
-    assert_eq!(as_a_whole, in_parts);
+            targets.collect::<Vec<_>>()
+        };
+        let as_a_whole = figures(i64::MAX).await;
+        let expected = if urls.is_some() { 3 * 680 / 20 } else { 680 };
+        assert_eq!(as_a_whole.iter().map(|((_, probes, _), ..)| probes).sum::<u64>(), expected);
+        assert_eq!(as_a_whole, figures(40).await);
+    }
 
     let steps = [(&whole, i64::MAX), (&parted, 40)].map(async |(place, at_a_time)| {
         let (client, now) = (place.client().await, timestamp::now().into());
@@ -186,7 +206,12 @@ async fn a_late_record_opens_its_hour_again_and_one_delivered_again_changes_noth
 async fn sealing_that_is_killed_leaves_all_or_nothing() {
     let place = Place::new("sealing_killed").await;
     let old = hours_ago(24 * 70);
-    let values: Vec<_> = (0..60).flat_map(|hour| records(URL, Micros(old.0 + hour * 3_600 * SECOND), 20)).collect();
+    // Eight targets each hour, so that it is sealed in several parts.
+    let of_hour = |hour: i64| {
+        let at = Micros(old.0 + hour * 3_600 * SECOND);
+        (0..8).flat_map(move |target| records(&format!("https://{target}.test"), at, 5))
+    };
+    let values: Vec<_> = (0..30).flat_map(of_hour).collect();
     let flush = place.flush();
     // Announced, and sealed by nobody yet.
     let admin = place.client().await;
@@ -195,31 +220,34 @@ async fn sealing_that_is_killed_leaves_all_or_nothing() {
     assert_eq!(history(&place).await, (0, 0, 0));
     admin.batch_execute(&format!("select pg_advisory_unlock({LOCK})")).await.unwrap();
 
-    let (mut rng, mut kills) = (fastrand::Rng::with_seed(5), 0);
+    let (mut rng, mut broken) = (fastrand::Rng::with_seed(5), 0);
     let kill = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
                 where datname = current_database() and application_name = 'victim'";
-    for _ in 0..40 {
+    for _ in 0..60 {
         let victim = place.client().await;
         victim.batch_execute("set application_name = 'victim'").await.unwrap();
         let sealing = async {
-            let mut steps = 0;
-            while let Ok(Some(_)) = seal_step(&victim).await {
-                steps += 1;
+            loop {
+                match seal_step(&victim).await {
+                    Ok(Some(_)) => (),
+                    Ok(None) => break 0,
+                    Err(_) => break 1,
+                }
             }
-            steps
         };
         let killing = async {
             // At a random time: that is what is tested.
-            tokio::time::sleep(Duration::from_micros(rng.u64(0..15_000))).await;
+            tokio::time::sleep(Duration::from_micros(rng.u64(0..20_000))).await;
             place.count(kill).await
         };
-        kills += futures::join!(sealing, killing).1;
+        broken += futures::join!(sealing, killing).0;
         // Whatever was sealed is whole.
-        assert_eq!(place.count("select count(*) from chunks where probes <> 20").await, 0);
+        let halves = "select count(*) from (select from chunks group by hour having sum(probes) <> 40) as half";
+        assert_eq!(place.count(halves).await, 0);
     }
     seal_all(&mut place.client().await).await;
 
-    assert!(kills > 10, "{kills}");
+    assert!(broken > 10, "{broken}");
     assert_eq!(history(&place).await.0, 1_200);
     assert_eq!(place.count("select coalesce(sum(probes), 0)::bigint from summaries where span = 1").await, 1_200);
 }
@@ -228,6 +256,9 @@ async fn sealing_that_is_killed_leaves_all_or_nothing() {
 async fn writers_into_an_hour_that_is_being_sealed_lose_nothing() {
     let place = Place::new("sealing_at_once").await;
     let old = hours_ago(30);
+    // The schema is there before the sealer looks for it.
+    run(&place.flush(), batch(-1, &[])).await.unwrap();
+    let writing = AtomicUsize::new(6);
     let writers = join_all((0..6).map(async |writer| {
         let flush = place.flush();
         let url = format!("https://{writer}.test");
@@ -235,20 +266,21 @@ async fn writers_into_an_hour_that_is_being_sealed_lose_nothing() {
             let values = records(&url, Micros(old.0 + part * 200 * SECOND), 20);
             assert_eq!(run(&flush, batch(writer * 1_000 + part * 20, &values)).await.unwrap().stored, 20);
         }
+        writing.fetch_sub(1, Ordering::Relaxed);
     }));
     let sealer = async {
         let client = place.client().await;
         let mut hours = 0;
-        for _ in 0..200 {
+        while writing.load(Ordering::Relaxed) > 0 {
             hours += usize::from(matches!(seal_step(&client).await, Ok(Some(Sealed { span: Span::Hour, .. }))));
             tokio::task::yield_now().await;
         }
         hours
     };
-    // The schema is there before the sealer looks for it.
-    run(&place.flush(), batch(-1, &[])).await.unwrap();
-    futures::join!(writers, sealer);
+    let (_, sealed) = futures::join!(writers, sealer);
 
+    // The same hour again and again, while it was written into.
+    assert!(sealed > 1, "{sealed}");
     seal_all(&mut place.client().await).await;
     assert_eq!(history(&place).await.0, 1_800);
 }

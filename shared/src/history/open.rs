@@ -27,9 +27,22 @@ use crate::{
 /// How many samples are held at a time, about: some ten megabytes of them.
 pub const AT_A_TIME: i64 = 131_072;
 
-/// Some hours of a block in parts to [`select`] one after the other, so that what is held at a time does not grow with what
-/// there is: targets for each, or `None` for all of the block. In each part are about `at_a_time` samples, more only where a
-/// single target has more.
+/// Parts of one hour, at most: each of them reads all of its fragments, so what that takes grows with their number. Beyond some
+/// four million samples an hour, it is the parts that grow.
+const MAX_PARTS: i64 = 32;
+
+/// What to [`select`] at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// These hours.
+    pub hours: Vec<Micros>,
+    /// Of these targets of the block; `None` for all.
+    pub targets: Option<Vec<i32>>,
+}
+
+/// Some hours of a block in parts to [`select`] one after the other, so that what is held at a time grows with neither the
+/// number of hours nor what there is in each: about `at_a_time` samples, where targets have about as many as each other. Hours
+/// are together as far as they fit, and one that does not is parted by targets.
 ///
 /// # Errors
 /// The database failed.
@@ -39,12 +52,8 @@ pub async fn parts(
     only: Option<&[i32]>,
     hours: &[Micros],
     at_a_time: i64,
-) -> Result<Vec<Option<Vec<i32>>>, DatabaseError> {
+) -> Result<Vec<Part>, DatabaseError> {
     let (Some(&from), Some(&last)) = (hours.iter().min(), hours.iter().max()) else { return Ok(Vec::new()) };
-    // One target cannot be parted, so there is nothing to ask.
-    if only.is_some_and(|only| only.len() == 1) {
-        return Ok(block.split(only, 1));
-    }
     let ((first_target, last_target), to) = (block.targets(), Span::Hour.end(last));
     let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
         (&first_target, Type::INT4),
@@ -54,9 +63,44 @@ pub async fn parts(
         (&from, Type::TIMESTAMPTZ),
         (&to, Type::TIMESTAMPTZ),
     ];
-    let weights = client.query_typed(include_str!("weigh_open_hours.sql"), &parameters).await?;
-    let weight: i64 = weights.first().map_or(Ok(0), |row| row.try_get(0))?;
-    Ok(block.split(only, weight / at_a_time.max(1) + 1))
+    let rows = client.query_typed(include_str!("weigh_open_hours.sql"), &parameters).await?;
+    let mut weights = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (hour, weight, targets): (_, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let selected = only.map_or(targets, |only| i64::try_from(only.len()).unwrap_or(i64::MAX));
+        weights.push((hour, share(weight, selected, targets)));
+    }
+    Ok(gather(block, only, &weights, at_a_time.max(1)))
+}
+
+/// What some targets of a block have of a weight.
+fn share(weight: i64, selected: i64, targets: i64) -> i64 {
+    let share = i128::from(weight) * i128::from(selected.min(targets)) / i128::from(targets.max(1));
+    i64::try_from(share).unwrap_or(i64::MAX)
+}
+
+/// The parts of hours of such weights.
+fn gather(block: Block, only: Option<&[i32]>, weights: &[(Micros, i64)], at_a_time: i64) -> Vec<Part> {
+    let all = || only.map(<[i32]>::to_vec);
+    let mut parts = Vec::new();
+    let (mut together, mut weight_together) = (Vec::new(), 0_i64);
+    for &(hour, weight) in weights {
+        if weight > at_a_time {
+            let number = (weight / at_a_time + 1).min(MAX_PARTS);
+            parts.extend(block.split(only, number).into_iter().map(|targets| Part { hours: vec![hour], targets }));
+            continue;
+        }
+        if weight_together + weight > at_a_time {
+            parts.push(Part { hours: std::mem::take(&mut together), targets: all() });
+            weight_together = 0;
+        }
+        together.push(hour);
+        weight_together += weight;
+    }
+    if !together.is_empty() {
+        parts.push(Part { hours: together, targets: all() });
+    }
+    parts
 }
 
 /// The samples of some hours of a block of targets, or of those of its targets in `only`, sorted; without their phases
@@ -158,4 +202,27 @@ async fn select_from_rows(client: &Client, block: Block, hours: &[Micros]) -> Re
     let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&block.0, Type::INT4), (&hours, Type::TIMESTAMPTZ_ARRAY)];
     let query = "select starts_at from unsealed where span = 0 and block = $1 and starts_at = any ($2) and from_rows";
     client.query_typed(query, &parameters).await?.iter().map(|row| row.try_get(0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_together_as_far_as_they_fit_and_parted_where_one_does_not() {
+        let hours = |hours: &[i64]| hours.iter().copied().map(Micros).collect::<Vec<_>>();
+        let gathered = |only: Option<&[i32]>, weights: &[i64]| -> Vec<_> {
+            let weights: Vec<_> = (0..).map(Micros).zip(weights.iter().copied()).collect();
+            gather(Block(0), only, &weights, 10).into_iter().map(|part| (part.hours, part.targets)).collect()
+        };
+        assert_eq!(gathered(None, &[]), []);
+        assert_eq!(gathered(None, &[4, 6, 1, 0]), [(hours(&[0, 1]), None), (hours(&[2, 3]), None)]);
+        let parted = [(hours(&[1]), Some(vec![2])), (hours(&[1]), Some(vec![1])), (hours(&[0, 2]), Some(vec![1, 2]))];
+        assert_eq!(gathered(Some(&[1, 2]), &[4, 11, 6]), parted);
+        assert_eq!(gathered(None, &[i64::MAX]).len(), 32);
+        assert_eq!(
+            (share(100, 5, 50), share(100, 50, 50), share(100, 3, 0), share(i64::MAX, 2, 2)),
+            (10, 100, 0, i64::MAX)
+        );
+    }
 }

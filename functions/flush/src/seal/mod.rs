@@ -1,6 +1,6 @@
 //! Sealing: what is closed becomes history. An hour becomes chunks (`hour`), a day and a month become summaries
 //! (`rollup`). Whoever flushes does some of it, one at a time in the whole database, an hour or a day of 4,096 targets
-//! in a transaction, and in parts: what is in memory at a time does not grow with what there is to seal.
+//! in a transaction, and in parts, so that an hour of many probes takes more time and not more memory.
 //!
 //! Everything sealed is a function of what it is sealed from, and an hour that is sealed again is the union of the chunk
 //! there is and the rows there are (see [`open`](shared::history::open)); so sealing may be killed at any point, and
@@ -84,7 +84,7 @@ const BEGIN: &str = "begin; set local jit = off; set local synchronous_commit = 
 
 /// Seals the oldest span that is closed as of `now`, hours before days before months. `None` if there is nothing to seal, or
 /// if another instance is at it. Takes five round trips: to find the span, to see how much there is of it, to read it, to
-/// write what it is sealed as, and to end; and two more for each further part.
+/// write what it is sealed as, and to end; at least two more for each further part.
 ///
 /// A connection on which this was not awaited to its end is in the middle of a transaction, and to be given up.
 ///
@@ -102,6 +102,9 @@ pub async fn step(client: &Client, now: Micros, sealing: Sealing) -> Result<Opti
                 Span::Hour => hour::seal(client, unsealed, targets).await?,
                 Span::Day | Span::Month => rollup::seal(client, unsealed, targets).await?,
             };
+            if columns.targets.is_empty() {
+                continue;
+            }
             store(client, unsealed, &columns).await?;
             probes += columns.probes.iter().map(|probes| u64::from(probes.unsigned_abs())).sum::<u64>();
         }
@@ -132,7 +135,8 @@ async fn pick(client: &Client, now: Micros, grace: Duration) -> Result<Option<Un
 async fn parts(client: &Client, unsealed: Unsealed, sealing: Sealing) -> Result<Vec<Option<Vec<i32>>>, DatabaseError> {
     let block = unsealed.block;
     if unsealed.span == Span::Hour {
-        return open::parts(client, block, None, &[unsealed.starts_at], sealing.samples).await;
+        let parts = open::parts(client, block, None, &[unsealed.starts_at], sealing.samples).await?;
+        return Ok(parts.into_iter().map(|part| part.targets).collect());
     }
     let (first, last) = block.targets();
     let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&first, Type::INT4), (&last, Type::INT4)];

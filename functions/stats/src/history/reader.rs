@@ -211,8 +211,8 @@ impl Reader<'_> {
         let mut tallies = Tallies::default();
         let (block, hours) = (cover.block, &cover.unsealed_hours);
         let only = self.targets.only(block);
-        for targets in open::parts(self.client, block, only, hours, self.samples_at_a_time).await? {
-            let targets = targets.as_deref();
+        for part in open::parts(self.client, block, only, hours, self.samples_at_a_time).await? {
+            let (targets, hours) = (part.targets.as_deref(), &part.hours);
             for ((owner, _), samples) in open::select(self.client, block, targets, hours, self.with_phases()).await? {
                 self.count(samples.len());
                 self.add_all(&mut tallies, owner, &samples);
