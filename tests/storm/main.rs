@@ -7,7 +7,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use local_stack::{
     functions,
-    storm::{self, Progress, StormConfig},
+    storm::{self, Progress, Report, StormConfig},
     workspace,
 };
 
@@ -15,7 +15,8 @@ use local_stack::{
 /// random, and counts what the database has in the end. Starts a Kafka and a Postgres of its own.
 ///
 /// Ends with an error if a record that Kafka had acknowledged is not there exactly once, as a row and in the sealed history,
-/// or if a slot of probe has more than one verdict.
+/// if stats counts others than there are, if a slot of probe has more than one verdict, or if too little was broken for that
+/// to mean anything.
 #[derive(Parser)]
 #[command(name = "cargo storm", bin_name = "cargo storm")]
 struct Arguments {
@@ -37,11 +38,15 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => {
+        Ok(report) if !report.is_exact() => {
             eprintln!("error: records were lost, doubled or altered, or slots have more than one verdict");
             ExitCode::FAILURE
         }
+        Ok(report) if !report.is_a_storm() => {
+            eprintln!("error: too little was broken for this to show anything: expected a smaller --batch");
+            ExitCode::FAILURE
+        }
+        Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -49,7 +54,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> Result<bool> {
+async fn run(arguments: Arguments) -> Result<Report> {
     functions::build()?;
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     eprintln!("seed {seed}");
@@ -69,5 +74,5 @@ async fn run(arguments: Arguments) -> Result<bool> {
     .await?;
     bar.finish_and_clear();
     println!("{report}");
-    Ok(report.is_exact())
+    Ok(report)
 }

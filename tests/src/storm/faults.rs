@@ -1,16 +1,23 @@
 //! What was done to the pipeline, and how often it is known to have hit.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
 /// Counters by name.
 #[derive(Default)]
-pub struct Faults(Mutex<BTreeMap<&'static str, u64>>);
+pub struct Faults {
+    hits: Mutex<BTreeMap<&'static str, u64>>,
+    /// What was said by batches that failed for none of the reasons that are meant.
+    others: Mutex<BTreeSet<String>>,
+}
+
+/// Batches that failed for none of the reasons that are meant.
+pub const OTHER: &str = "batches that failed for another reason";
 
 /// Why flush may fail in a storm: what its errors say then, and what is meant by it.
-const FAILURES: [(&str, &str); 8] = [
+const FAILURES: [(&str, &str); 12] = [
     ("read-only", "batches refused by a database that is read-only"),
     ("statement timeout", "batches ended by a statement timeout"),
     ("too many clients", "batches without a connection"),
@@ -19,6 +26,10 @@ const FAILURES: [(&str, &str); 8] = [
     ("starting up", "batches while the database recovered"),
     ("shutting down", "batches while the database recovered"),
     ("recovery mode", "batches while the database recovered"),
+    ("not yet accepting", "batches while the database recovered"),
+    ("Connection refused", "batches while the database was away"),
+    ("connection closed", "batches whose connection broke twice"),
+    ("terminating connection", "batches whose connection broke twice"),
 ];
 
 impl Faults {
@@ -30,20 +41,29 @@ impl Faults {
     /// Counts several.
     pub fn hits(&self, fault: &'static str, count: u64) {
         if count > 0 {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(fault).or_default() += count;
+            *self.hits.lock().unwrap_or_else(PoisonError::into_inner).entry(fault).or_default() += count;
         }
     }
 
     /// Counts why a batch failed, where that is a fault that was meant.
     pub fn failed(&self, reason: &str) {
         let meant = FAILURES.iter().find(|(words, _)| reason.contains(words));
-        self.hit(meant.map_or("batches that failed for another reason", |(_, fault)| fault));
+        self.hit(meant.map_or(OTHER, |(_, fault)| fault));
+        if meant.is_none() {
+            self.others.lock().unwrap_or_else(PoisonError::into_inner).insert(reason.to_owned());
+        }
     }
 
     /// How often each has hit.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.hits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What was said by batches that failed for another reason.
+    #[must_use]
+    pub fn others(&self) -> BTreeSet<String> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How often this one has.

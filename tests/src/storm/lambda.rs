@@ -234,7 +234,7 @@ impl Lambda {
     async fn halves(&self, event: &Value) -> Result<Value> {
         let [earlier, later] = halves(event);
         let (later, earlier) = join!(self.alone(&later), self.alone(&earlier));
-        self.faults.hit("batches in halves, the later one first");
+        self.faults.hits("batches in halves, the later one first", (earlier.is_ok() && later.is_ok()).into());
         earlier.and(later)
     }
 }
@@ -252,7 +252,7 @@ impl Invoke for Arc<Lambda> {
             Some(Fault::Freeze) => self.frozen(event).await,
             Some(Fault::Twice) => {
                 let (one, other) = join!(self.alone(event), self.alone(event));
-                self.faults.hit(OVERLAPS);
+                self.faults.hits(OVERLAPS, (one.is_ok() && other.is_ok()).into());
                 one.and(other)
             }
             Some(Fault::Halves) => self.halves(event).await,

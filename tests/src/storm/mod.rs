@@ -11,13 +11,21 @@ pub mod records;
 pub mod services;
 pub mod ticks;
 
-use std::{collections::BTreeMap, convert::Infallible, fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use fastrand::Rng;
 use flush::{Flush, FlushConfig};
 use shared::{Micros, Span, timestamp};
+use stats::history::{self, HistoryQuery};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
@@ -79,8 +87,14 @@ pub struct Report {
     pub chunks: Count,
     /// What became of the slots of the real probe.
     pub slots: Slots,
+    /// Probes that stats counts.
+    pub answered: u64,
+    /// Rows that there are.
+    pub stored: u64,
     /// What was done, and how often.
     pub faults: BTreeMap<&'static str, u64>,
+    /// What was said by batches that failed for another reason than those.
+    pub others: BTreeSet<String>,
     /// How long it took, with the calm.
     pub took: Duration,
 }
@@ -190,13 +204,18 @@ pub async fn run(config: &StormConfig, observe: impl Fn(Progress)) -> Result<Rep
     };
     flush::seal_all(&Flush::new(FlushConfig::from_env(&lookup)?), |_| {}).await?;
     let chunks = count_chunks(&client, &records, &sent).await?;
+    let stored: i64 = client.query_one("select count(*) from probes", &[]).await?.try_get(0)?;
+    let history = history::read(&client, &HistoryQuery { exact_probes: i64::MAX, ..HistoryQuery::default() }).await?;
     Ok(Report {
         seed: config.seed,
         acknowledged: sent.acknowledged.iter().filter(|acknowledged| **acknowledged).count() as u64,
         rows,
         chunks,
         slots,
+        answered: history.targets.iter().map(|target| target.total.counts.probes()).sum(),
+        stored: stored.unsigned_abs(),
         faults: faults.counts(),
+        others: faults.others(),
         took: began.elapsed(),
     })
 }
@@ -249,7 +268,17 @@ impl Report {
     #[must_use]
     pub fn is_exact(&self) -> bool {
         let by_itself = self.faults.get(lambda::ENDED).copied().unwrap_or_default();
-        self.rows.is_exact() && self.chunks.is_exact() && (self.slots.lost, self.slots.doubled, by_itself) == (0, 0, 0)
+        let slots = (self.slots.lost, self.slots.doubled, self.slots.stray);
+        let parts = self.rows.is_exact() && self.chunks.is_exact() && self.answered == self.stored;
+        parts && slots == (0, 0, 0) && by_itself == 0
+    }
+
+    /// Whether enough was broken for that to mean something: for two million records, 500 kills of flush and 200 batches that
+    /// were in two invocations at once.
+    #[must_use]
+    pub fn is_a_storm(&self) -> bool {
+        let count = |fault: &str| self.faults.get(fault).copied().unwrap_or_default();
+        count(lambda::KILLS) * 4_000 >= self.acknowledged && count(lambda::OVERLAPS) * 10_000 >= self.acknowledged
     }
 }
 
@@ -282,8 +311,14 @@ impl fmt::Display for Report {
             ("with none, of ticks that were killed or failed", self.slots.none),
             ("with none, of ticks that went well", self.slots.lost),
             ("with more than one", self.slots.doubled),
+            ("verdicts of slots that no tick had", self.slots.stray),
+            ("rows, with those of the real probe", self.stored),
+            ("probes that stats counts", self.answered),
         ];
         writeln!(formatter, "{}\n\n{}\n", table(faults, "fault"), table(counts, "outcome"))?;
+        for other in &self.others {
+            writeln!(formatter, "a batch failed because {other}")?;
+        }
         write!(formatter, "seed {}, {} s", self.seed, self.took.as_secs())
     }
 }

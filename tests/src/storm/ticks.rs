@@ -41,6 +41,8 @@ pub struct Slots {
     pub lost: u64,
     /// With more than one.
     pub doubled: u64,
+    /// Verdicts of slots that no tick had.
+    pub stray: u64,
 }
 
 /// Runs probe.
@@ -72,11 +74,8 @@ impl Prober {
             };
             let event = rule_event(tick);
             let answer = match random.u8(0..10) {
-                0..3 => strike(&mut running, &event, random, Signal::SIGKILL).await,
-                3 => {
-                    faults.hit("ticks of probe frozen and thawed");
-                    strike(&mut running, &event, random, Signal::SIGSTOP).await
-                }
+                0..3 => strike(&mut running, &event, random, Signal::SIGKILL, faults).await,
+                3 => strike(&mut running, &event, random, Signal::SIGSTOP, faults).await,
                 _ => running.invoke(&event, LIMIT).await,
             };
             match answer {
@@ -108,6 +107,7 @@ async fn strike(
     event: &Value,
     random: &mut Rng,
     signal: Signal,
+    faults: &Faults,
 ) -> Result<(Value, Duration), InvokeError> {
     let pid = instance.pid();
     let mut invocation = std::pin::pin!(instance.invoke(event, LIMIT));
@@ -120,6 +120,7 @@ async fn strike(
     if signal == Signal::SIGSTOP {
         sleep(Duration::from_millis(random.u64(200..1_500))).await;
         let _ = kill(pid, Signal::SIGCONT);
+        faults.hit("ticks of probe frozen and thawed");
     }
     invocation.await
 }
@@ -146,5 +147,6 @@ pub async fn count_slots(client: &Client, ticks: &Ticks, targets: u64) -> Result
         slots.doubled += doubled;
         *(if *is_answered { &mut slots.lost } else { &mut slots.none }) += none;
     }
+    slots.stray = verdicts.values().flatten().map(|count| count.unsigned_abs()).sum();
     Ok(slots)
 }
