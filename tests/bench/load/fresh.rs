@@ -7,10 +7,10 @@ use local_stack::{event_source::Invoke as _, schedule::rule_event, website::Webs
 use shared::timestamp;
 use tokio::time::sleep;
 
-use crate::{Scene, ask, deliver, report::Report};
+use crate::{Scene, ask, deliver, known, report::Report};
 
 /// Ticks that are timed.
-const TICKS: usize = 40;
+const TICKS: usize = 101;
 
 /// One tick after the other.
 pub(crate) async fn run(scene: &Scene, targets: u64, report: &mut Report) -> Result<()> {
@@ -50,10 +50,4 @@ pub(crate) async fn run(scene: &Scene, targets: u64, report: &mut Report) -> Res
     let detail = format!("of {}, p99 {p99:.0} ms; 500 ms of it the trigger gathers a batch", times.len());
     report.row(&format!("start of a tick to an answer with it, {what}: p50"), format!("{p50:.0} ms"), &detail, "–");
     Ok(())
-}
-
-/// How many probes an answer knows of.
-fn known(answer: &serde_json::Value) -> u64 {
-    let entries = answer["stats"].as_array().map(Vec::as_slice).unwrap_or_default();
-    entries.iter().filter_map(|entry| entry["probes"].as_u64()).sum()
 }

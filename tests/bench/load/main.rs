@@ -26,14 +26,14 @@ use serde_json::Value;
 use tokio::{sync::Mutex, task::JoinHandle};
 use tokio_postgres::{Client, NoTls};
 
-use crate::{held::Held, report::Report};
+use crate::{held::Held, report::Report, sustained::Cut};
 
 /// Puts the whole pipeline under load.
 #[derive(Parser)]
 #[command(name = "cargo bench --bench load --", bin_name = "cargo bench --bench load --")]
 struct Arguments {
-    /// Records for the sustained load, in thousands.
-    #[arg(long, default_value_t = 600)]
+    /// Records in a round of the load that does not end, in thousands; there are rounds until two are alike.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(50..))]
     thousands: u64,
     /// Instead of all else, so many minutes of ticks, batches and questions.
     #[arg(long, value_name = "MINUTES")]
@@ -47,6 +47,11 @@ struct Arguments {
 const LIMIT: Duration = Duration::from_secs(300);
 const PARTITIONS: i32 = 8;
 
+const CUTS: [Cut; 2] = [
+    Cut { what: "of six megabytes, the most that Lambda delivers", name: "cut_by_bytes", bytes: 6_000_000 },
+    Cut { what: "of 10,000 records", name: "cut_by_records", bytes: 60_000_000 },
+];
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
@@ -57,7 +62,9 @@ async fn main() -> Result<()> {
     match arguments.soak {
         Some(minutes) => soak::run(&scene, minutes, &mut report).await?,
         None => {
-            sustained::run(&scene, arguments.thousands * 1_000, &mut report).await?;
+            for cut in &CUTS {
+                sustained::run(&scene, cut, arguments.thousands * 1_000, &mut report).await?;
+            }
             for targets in [1, 1_000] {
                 fresh::run(&scene, targets, &mut report).await?;
             }
@@ -166,4 +173,10 @@ async fn ask(stats: &Function, query: &str) -> Result<Value> {
     let answer = stats.invoke(&event).await?;
     let body = answer["body"].as_str().context("an answer without a body")?;
     Ok(serde_json::from_str(body)?)
+}
+
+/// How many probes an answer knows of.
+fn known(answer: &Value) -> u64 {
+    let entries = answer["stats"].as_array().map(Vec::as_slice).unwrap_or_default();
+    entries.iter().filter_map(|entry| entry["probes"].as_u64()).sum()
 }

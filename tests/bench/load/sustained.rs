@@ -1,95 +1,158 @@
-//! flush under a load that does not end: batches of 10,000 records from eight partitions.
+//! flush under a load that does not end, from eight partitions: until it goes no faster and no slower.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 use futures::{SinkExt as _, TryStreamExt as _, future::join_all};
+use local_stack::event_source::EventSourceConfig;
 use probe::stream::Publisher;
 use shared::{Micros, Record, timestamp};
 use tokio::time::sleep;
 
-use crate::{Scene, deliver, report::Report};
+use crate::{Scene, ask, deliver, known, report::Report};
 
-const NAME: &str = "sustained";
 const TARGETS: u64 = 100;
 /// Records under way to Kafka at a time.
 const AT_ONCE: u64 = 5_000;
+/// Records that wait for flush: so many that no batch is short.
+const AHEAD: u64 = 80_000;
+/// Two rounds are alike if their rates are within this share of each other.
+const ALIKE: f64 = 0.1;
+const MAX_ROUNDS: usize = 8;
+/// The last round may hold so much more at its peak than the second; the first is for warming up.
+const GROWTH: f64 = 1.15;
 
-/// From the first record that is produced to the last that is in the database.
-pub(crate) async fn run(scene: &Scene, records: u64, report: &mut Report) -> Result<()> {
-    eprintln!("{records} records through the pipeline");
-    let variables = scene.place(NAME).await?;
+/// How the trigger cuts batches.
+pub(crate) struct Cut {
+    /// What it is called.
+    pub(crate) what: &'static str,
+    /// The name of its topic and of its database.
+    pub(crate) name: &'static str,
+    /// Bytes of an event, at most.
+    pub(crate) bytes: usize,
+}
+
+/// A part of the load, of equal size.
+struct Round {
+    /// Records a second.
+    rate: f64,
+    /// Megabytes that flush held at most.
+    peak: f64,
+}
+
+/// What was stored when, in seconds since the beginning, and how many batches there were.
+#[derive(Default)]
+struct Progress(Mutex<Vec<(f64, u64)>>);
+
+impl Progress {
+    fn add(&self, at: f64, records: u64) {
+        let stored = self.stored();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((at, stored + records));
+    }
+
+    fn stored(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last().map_or(0, |(_, stored)| *stored)
+    }
+
+    /// Records a second from so many stored to so many.
+    fn rate(&self, from: u64, to: u64) -> f64 {
+        let progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = |records| progress.iter().find(|(_, stored)| *stored >= records).copied().unwrap_or_default();
+        let ((start, before), (end, after)) = (at(from), at(to));
+        (after - before) as f64 / (end - start)
+    }
+
+    fn records_a_batch(&self) -> f64 {
+        let batches = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
+        self.stored() as f64 / batches as f64
+    }
+}
+
+/// Rounds of so many records, from the first that is produced to the last that stats knows of.
+pub(crate) async fn run(scene: &Scene, cut: &Cut, round: u64, report: &mut Report) -> Result<()> {
+    eprintln!("rounds of {round} records through the pipeline, in batches {}", cut.what);
+    let variables = scene.place(cut.name).await?;
     let flush = scene.function("flush", &variables).await?;
-    let began = Instant::now();
-    // When so many records were in the database.
-    let progress = Arc::new(Mutex::new(vec![(0.0, 0)]));
+    let (began, progress) = (Instant::now(), Arc::new(Progress::default()));
     let noted = Arc::clone(&progress);
-    let trigger = deliver(scene.source(NAME), flush.clone(), move |answer| {
-        let mut progress = noted.lock().unwrap_or_else(PoisonError::into_inner);
-        let stored = progress.last().map_or(0, |(_, stored)| *stored) + answer["stored"].as_u64().unwrap_or_default();
-        progress.push((began.elapsed().as_secs_f64(), stored));
+    let source = EventSourceConfig { batch_bytes: cut.bytes, ..scene.source(cut.name) };
+    let trigger = deliver(source, flush.clone(), move |answer| {
+        noted.add(began.elapsed().as_secs_f64(), answer["stored"].as_u64().unwrap_or_default());
     });
-    let stored = || progress.lock().unwrap_or_else(PoisonError::into_inner).last().map_or(0, |(_, stored)| *stored);
 
-    let publisher = Publisher::new(scene.kafka.stream().connection(), NAME)?;
+    let publisher = Publisher::new(scene.kafka.stream().connection(), cut.name)?;
     let fixture = Record::decode(include_bytes!("../../../shared/fixtures/record.json"))?;
-    let now = Micros::from(timestamp::now());
-    let mut peaks = Vec::new();
-    for first in (0..records).step_by(usize::try_from(AT_ONCE)?) {
-        let publishing = (first..(first + AT_ONCE).min(records)).map(async |number| {
-            // A second apart within a target, up to now.
-            let instant = Micros(now.0 - (records - number).cast_signed() / TARGETS.cast_signed() * 1_000_000);
+    let most = round * (MAX_ROUNDS as u64 + 1);
+    let start = timestamp::now().as_microsecond() - (most / TARGETS).cast_signed() * 1_000_000;
+    let mut rounds: Vec<Round> = Vec::new();
+    let mut produced = 0;
+    while rounds.len() < MAX_ROUNDS && !is_flat(&rounds) {
+        let publishing = (produced..produced + AT_ONCE).map(async |number| {
+            // A second apart within a target.
+            let instant = Micros(start + (number / TARGETS).cast_signed() * 1_000_000);
             let url = format!("https://{}.example.com/", number % TARGETS);
             let record = Record { url, timestamp: instant.timestamp(), id: None, ..fixture.clone() };
             publisher.publish(&record).await
         });
         join_all(publishing).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        // So far ahead that no batch is short, and no further.
-        while stored() + 60_000 < first {
-            sleep(std::time::Duration::from_millis(5)).await;
+        produced += AT_ONCE;
+        while progress.stored() + AHEAD < produced {
+            sleep(Duration::from_millis(5)).await;
         }
-        if stored() > (peaks.len() as u64 + 1) * records / 4 {
-            peaks.push(flush.peak()?);
+        let done = rounds.len() as u64;
+        if progress.stored() >= (done + 1) * round {
+            let rate = progress.rate(done * round, (done + 1) * round);
+            rounds.push(Round { rate, peak: flush.peak()? });
+            eprintln!("  {rate:.0} records/s");
         }
     }
-    while stored() < records {
-        sleep(std::time::Duration::from_millis(5)).await;
+    while progress.stored() < produced {
+        sleep(Duration::from_millis(5)).await;
     }
     trigger.abort();
-    let last_peak = flush.peak()?;
+    let stats = scene.function("stats", &variables).await?;
+    let answered = known(&ask(&stats, "limit=1000").await?);
+    ensure!(answered == produced, "stats knows of {answered} probes, and {produced} were produced");
+    tell(scene, cut, &rounds, &progress, report).await
+}
 
-    let progress = progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let rate = |from: u64, to: u64| {
-        let at = |records| progress.iter().find(|(_, stored)| *stored >= records).copied().unwrap_or_default();
-        let ((start, before), (end, after)) = (at(from), at(to));
-        (after - before) as f64 / (end - start)
+/// Whether the last round was as fast as the one before, after one to warm up.
+fn is_flat(rounds: &[Round]) -> bool {
+    match rounds {
+        [_, .., before, last] => (last.rate / before.rate - 1.0).abs() <= ALIKE,
+        _ => false,
+    }
+}
+
+async fn tell(scene: &Scene, cut: &Cut, rounds: &[Round], progress: &Progress, report: &mut Report) -> Result<()> {
+    let list = |figure: fn(&Round) -> f64| {
+        rounds.iter().map(|round| format!("{:.0}", figure(round))).collect::<Vec<_>>().join(", ")
     };
-    let quarters = [1, 2, 3].map(|quarter| rate(quarter * records / 4, (quarter + 1) * records / 4));
-    let steady = quarters[2];
-    let detail =
-        format!("{:.0}, {:.0} and {:.0} in the second, third and last quarter", quarters[0], quarters[1], quarters[2]);
-    report.row("produced to stored, 10,000 a batch, one flush", format!("{steady:.0} records/s"), &detail, "–");
-    let bare = bare_copy(scene).await?;
-    report.ratio(
-        "the same beside a bare binary COPY of its rows",
-        1.0 / bare,
-        1.0 / steady,
-        &format!("{bare:.0} rows/s"),
+    let (Some(last), Some(second)) = (rounds.last(), rounds.get(1)) else { return Ok(()) };
+    let detail = format!("{:.0} a batch; round by round {}", progress.records_a_batch(), list(|round| round.rate));
+    report.row(
+        &format!("produced to stored, batches {}", cut.what),
+        format!("{:.0} records/s", last.rate),
+        &detail,
         "–",
     );
-    let detail = peaks.iter().map(|peak| format!("{peak:.0}")).collect::<Vec<_>>().join(", ");
-    let detail = format!("{detail} MB in the quarters before");
-    report.row("flush's memory at its peak in the last quarter", format!("{last_peak:.0} MB"), &detail, "flat");
+    let bare = bare_copy(scene, cut.name).await?;
+    let detail = format!("{bare:.0} rows/s, into a table with nothing but the columns");
+    report.ratio("  beside a bare binary COPY of the rows", 1.0 / bare, 1.0 / last.rate, &detail, "–");
+    let detail = format!("round by round {}", list(|round| round.peak));
+    report.row("  flush's memory at its peak, in the last round", format!("{:.0} MB", last.peak), &detail, "flat");
+    ensure!(last.peak <= second.peak * GROWTH, "flush's memory has grown:\n{report}");
+    ensure!(is_flat(rounds), "the rate is not flat:\n{report}");
     Ok(())
 }
 
 /// Rows a second that COPY takes into a table without anything but its columns.
-async fn bare_copy(scene: &Scene) -> Result<f64> {
-    let client = scene.client(NAME).await?;
+async fn bare_copy(scene: &Scene, database: &str) -> Result<f64> {
+    let client = scene.client(database).await?;
     client.batch_execute("create table bare (like probes)").await?;
     let rows = client.copy_out("copy (select * from probes limit 10000) to stdout (format binary)").await?;
     let rows: Vec<Bytes> = rows.try_collect().await?;
