@@ -21,11 +21,12 @@ use probe::{
 use shared::{
     Micros, Record,
     history::{
-        Histogram,
+        Histogram, Sample, Summary, Verdict,
         chunk::{self, Columns},
-        fragment,
+        fragment::{self, Fragment},
         summary::{merge_phase, read_summary},
     },
+    record::{FailureKind, Outcome},
 };
 use stats::query::StatsQuery;
 
@@ -137,19 +138,81 @@ fn query_string() {
     });
 }
 
+/// What history may have in a row: keys, instants, samples or counts, and phases, cut where the first bytes say.
+fn columns(bytes: &[u8]) -> [&[u8]; 4] {
+    let (cuts, mut rest) = bytes.split_at_checked(6).unwrap_or_default();
+    let mut parts = cuts.chunks(2).map(|cut| {
+        let at = cut.iter().fold(0, |at, byte| at << 8 | usize::from(*byte)).min(rest.len());
+        let (part, after) = rest.split_at(at);
+        rest = after;
+        part
+    });
+    let [keys, instants, samples] = [(); 3].map(|()| parts.next().unwrap_or_default());
+    drop(parts);
+    [keys, instants, samples, rest]
+}
+
+/// The bytes that are taken apart into these columns.
+fn row(columns: [&[u8]; 4]) -> Vec<u8> {
+    let cuts = columns.iter().take(3).flat_map(|column| u16::try_from(column.len()).unwrap().to_be_bytes());
+    let row: Vec<u8> = cuts.chain(columns.concat()).collect();
+    assert_eq!(self::columns(&row), columns);
+    row
+}
+
+/// A row of each form.
+fn good_rows() -> Vec<Vec<u8>> {
+    let hour = Micros(0);
+    let of = |number: i64| {
+        let failed = number % 5 == 0;
+        Sample {
+            probed_at: Micros(number * 1_000_003),
+            verdict: Verdict {
+                status: (!failed).then_some(200),
+                outcome: if failed { Outcome::Down } else { Outcome::Up },
+                error: failed.then_some(FailureKind::Timeout),
+                is_retried: number % 10 == 0,
+                is_late: number % 7 == 0,
+            },
+            response_time_us: Some(i32::try_from(number).unwrap() * 317),
+            phases_us: [Some(3), None, Some(1), Some(4), (!failed).then_some(1_500)],
+        }
+    };
+    let samples: Vec<_> = (0..20).map(of).collect();
+    let owners: Vec<_> = (0..20).map(|number| (number % 3, i16::from(number > 9))).collect();
+    let fragment = Fragment::encode(hour, &owners, &samples);
+    let Columns { instants, samples, phases } = fragment.samples.columns();
+    let mut summary = Summary::default();
+    summary.add_chunk(hour, fragment.samples.columns()).unwrap();
+    let summary = summary.encode(hour);
+    vec![row([&fragment.keys, instants, samples, phases.unwrap()]), row([&[], &[], &summary.summary, &summary.phases])]
+}
+
 #[test]
 fn history_in_the_database() {
-    each!(&[], |bytes| {
+    each!(&good_rows(), |bytes| {
         let hour = Micros(0);
-        let (head, tail) = bytes.split_at(bytes.len() / 2);
-        drop(chunk::decode(hour, Columns { instants: head, samples: tail, phases: Some(bytes) }));
-        drop(
-            fragment::decode(hour, head, Columns { instants: tail, samples: bytes, phases: None }).map(Iterator::count),
-        );
+        let [keys, instants, samples, phases] = columns(bytes);
+        let columns = Columns { instants, samples, phases: Some(phases) };
+        let of_chunk = chunk::decode(hour, columns).map(|samples| samples.len());
+        let of_fragment = fragment::decode(hour, keys, columns).map(Iterator::count);
+        // A fragment is a chunk, if it is anything.
+        assert!(of_fragment.is_err() || of_fragment == of_chunk);
         let (mut response_times, mut timeouts) = (Histogram::default(), Histogram::default());
-        drop(read_summary(hour, bytes, [Some(&mut response_times), Some(&mut timeouts)]));
+        drop(read_summary(hour, samples, [Some(&mut response_times), Some(&mut timeouts)]));
         for phase in 0..5 {
-            drop(merge_phase(tail, phase, &mut response_times));
+            drop(merge_phase(phases, phase, &mut response_times));
         }
+        drop(Summary::default().merge_encoded(hour, samples, phases));
     });
+}
+
+#[test]
+fn good_rows_are_good() {
+    let rows = good_rows();
+    let [keys, instants, samples, phases] = columns(&rows[0]);
+    let read = fragment::decode(Micros(0), keys, Columns { instants, samples, phases: Some(phases) });
+    assert_eq!(read.unwrap().count(), 20);
+    let [.., summary, phases] = columns(&rows[1]);
+    Summary::default().merge_encoded(Micros(0), summary, phases).unwrap();
 }

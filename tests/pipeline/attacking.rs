@@ -9,7 +9,7 @@ use std::{
 };
 
 use flush::run;
-use local_stack::website::Website;
+use local_stack::{kafka::secured::USER, website::Website};
 use serde_json::{Value, json};
 use shared::{record::FailureKind, timestamp};
 use tokio::{
@@ -19,6 +19,7 @@ use tokio::{
 
 use crate::{
     requesting::{ENOUGH, kind, requester_with},
+    securing::secured,
     serving::{request, text},
     support::{Place, batch, directory, record_at},
 };
@@ -233,4 +234,75 @@ async fn no_secret_is_in_any_line_that_a_run_prints() {
     for secret in SECRETS {
         assert!(!printed.contains(secret), "{secret} is in {printed}");
     }
+}
+
+#[tokio::test]
+async fn no_secret_is_in_what_is_said_where_it_lets_nobody_in() {
+    const SECRETS: [&str; 3] = ["hunter2-of-the-database", "hunter2-of-kafka", "hunter2-of-aws"];
+    let (place, secured) = (Place::new("attacking_refused").await, secured().await);
+    let website = Website::start(0).await.unwrap();
+    let mut variables = place.variables();
+    variables.extend(secured.user(secured.listeners.scram, "SCRAM-SHA-512", USER, SECRETS[1]));
+    variables.extend([
+        ("WM_URL", website.url("/fast")),
+        ("WM_DB_CONNECTION_STRING", format!("postgres://nobody:{}@127.0.0.1:1/nowhere", SECRETS[0])),
+        ("AWS_SECRET_ACCESS_KEY", SECRETS[2].to_owned()),
+        ("RUST_LOG", "trace".to_owned()),
+        ("AWS_LAMBDA_LOG_LEVEL", "TRACE".to_owned()),
+    ]);
+
+    let mut told = Vec::new();
+    for (function, event, setting) in [
+        ("probe", json!({}), "WM_STREAM_SASL_PASSWORD"),
+        ("flush", crate::support::event("kafka-msk.json"), "cannot connect to the database"),
+    ] {
+        let mut function = place.instance(function, &variables).await;
+        let error = function.invoke(&event, ENOUGH).await.unwrap_err().to_string();
+        assert!(error.contains(setting), "{error}");
+        told.push(error);
+    }
+    for entry in std::fs::read_dir(directory("attacking_refused")).unwrap() {
+        told.push(std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    }
+
+    let printed = told.concat();
+    for secret in SECRETS {
+        assert!(!printed.contains(secret), "{secret} is in {printed}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_target_says_is_no_line_of_the_log() {
+    let place = Place::new("attacking_logs").await;
+    let forged = "\u{1b}[31mERROR forged";
+    let heads = [
+        format!("HTTP/1.1 200 {forged}\r\ncontent-length: 0\r\n\r\n"),
+        format!("HTTP/1.1 200 OK\r\nx-said: {forged}\r\ncontent-length: 0\r\n\r\n"),
+        format!("HTTP/1.1 302 Found\r\nlocation: http://a.test/{forged}\r\ncontent-length: 0\r\n\r\n"),
+        format!("HTTP/1.1 200 OK\r\ncontent-length: 40\r\n\r\n\"\n{forged}\n{forged}\n\""),
+        format!("\r\n{forged}\r\n{forged}\r\n\r\n"),
+    ];
+    let mut monitors = String::from("monitors:\n");
+    for (number, head) in heads.iter().enumerate() {
+        let (port, _) = answering(head.clone()).await;
+        let expect = "{headers: {x-said: else}, body: {json: [{path: $.forged, equals: 1}]}}";
+        monitors += &format!("- {{id: m{number}, url: 'http://127.0.0.1:{port}/', expect: {expect}}}\n");
+    }
+    let file = directory("attacking_logs").join("monitors.yaml");
+    std::fs::create_dir_all(directory("attacking_logs")).unwrap();
+    std::fs::write(&file, monitors).unwrap();
+    let mut variables = place.variables();
+    variables.extend([
+        ("WM_URL", String::new()),
+        ("WM_MONITORS_FILE", file.display().to_string()),
+        ("RUST_LOG", "debug".to_owned()),
+        ("AWS_LAMBDA_LOG_LEVEL", "DEBUG".to_owned()),
+    ]);
+
+    let (summary, _) = place.instance("probe", &variables).await.invoke(&json!({}), ENOUGH).await.unwrap();
+
+    assert_eq!(summary["down"], heads.len(), "{summary}");
+    let log = std::fs::read_to_string(directory("attacking_logs").join("probe.log")).unwrap();
+    assert!(log.contains("tick done"), "{log}");
+    assert!(!log.contains('\u{1b}') && !log.lines().any(|line| line.trim_start().starts_with("ERROR")), "{log}");
 }
