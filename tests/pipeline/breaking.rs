@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
 };
 
 use flush::{Flush, FlushConfig, run};
@@ -43,6 +44,24 @@ impl Victim {
         let stopped = self.postgres.take();
         tokio::task::spawn_blocking(move || drop(stopped)).await.unwrap();
         let postgres = start(self.name, false, &[], None).await;
+        self.proxy.lead_to(address(&postgres));
+        self.postgres = Some(postgres);
+    }
+
+    /// Kills it, and starts it again from what it has left.
+    async fn crash(&mut self) {
+        let killed = self.postgres.take().unwrap();
+        killed.kill().unwrap();
+        tokio::task::spawn_blocking(move || drop(killed)).await.unwrap();
+        let (name, mut started) = (self.name, None);
+        // Not before those are gone whom it has left behind.
+        until("the database starts again", async || {
+            let start = move || Postgres::start(&directory(name), false, &["fsync=off"]);
+            started = tokio::task::spawn_blocking(start).await.unwrap().ok();
+            started.is_some()
+        })
+        .await;
+        let postgres = started.unwrap();
         self.proxy.lead_to(address(&postgres));
         self.postgres = Some(postgres);
     }
@@ -137,6 +156,21 @@ async fn a_database_that_restarts_or_crashes_keeps_what_was_acknowledged_and_tak
     let postgres = victim.postgres.as_ref().unwrap();
     until("it recovers", async || postgres.has_said("all server processes terminated; reinitializing")).await;
     assert_eq!(victim.count("select count(*) from probes").await, 3 * RECORDS);
+
+    // The server itself killed, at the same moment.
+    let mut trap = victim.proxy.trap(Sender::Client, b"commit\0", Harm::Hold);
+    let (event, flush) = (numbered(3, RECORDS), victim.flush());
+    let crash = async {
+        trap.sprung().await.unwrap();
+        victim.crash().await;
+        trap.release();
+    };
+    let (stored, ()) = tokio::join!(run(&flush, event.clone()), crash);
+    assert!(victim.postgres.as_ref().unwrap().has_said("was not properly shut down; automatic recovery in progress"));
+    if stored.is_err() {
+        victim.deliver(&flush, &event).await;
+    }
+    assert_eq!(victim.count("select count(*) from probes").await, 4 * RECORDS);
 }
 
 #[tokio::test]
@@ -214,10 +248,12 @@ async fn a_lock_is_waited_for_and_a_statement_that_takes_too_long_fails_the_batc
                    where datname = current_database() and application_name = 'website-monitor'
                    and wait_event_type = 'Lock'";
 
-    // As long as it is held, however long that is.
+    // As long as it is held, such as a minute.
     admin.batch_execute("begin; lock table probes in access exclusive mode").await.unwrap();
     let release = async {
         until("flush waits", async || place.count(waiting).await == 1).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(place.count(waiting).await, 1);
         admin.batch_execute("commit").await.unwrap();
     };
     let (summary, ()) = tokio::join!(run(&flush, numbered(1, RECORDS)), release);

@@ -7,7 +7,7 @@ use flush::{FlushError, run};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Place, batch, event, free_port, lookup};
+use crate::support::{Place, batch, event, free_port, lookup, until};
 
 /// What the table holds, in an order of its own.
 const ROWS: &str = "select count(*) || ' ' || md5(coalesce(string_agg(probes::text, '|' order by probes::text), '')) \
@@ -189,8 +189,19 @@ async fn instances_at_work_at_once_neither_double_nor_deadlock() {
     let mut backwards = batch(0, &forwards);
     backwards["records"]["t-0"].as_array_mut().unwrap().reverse();
 
+    // All of them stand before the targets that they are to make, and go at once.
+    run(&place.flush(), batch(-1, &[])).await.unwrap();
+    let admin = place.client().await;
+    admin.batch_execute("begin; lock table targets in exclusive mode").await.unwrap();
+    let waiting = "select count(*) from pg_stat_activity
+                   where datname = current_database() and wait_event_type = 'Lock'";
+    let release = async {
+        until("all of them wait", async || place.count(waiting).await == 12).await;
+        admin.batch_execute("commit").await.unwrap();
+    };
     let batches = [batch(0, &forwards), backwards];
-    let runs = join_all((0..12).map(|instance| run_alone(&place, batches[instance % 2].clone()))).await;
+    let runs = join_all((0..12).map(|instance| run_alone(&place, batches[instance % 2].clone())));
+    let (runs, ()) = tokio::join!(runs, release);
 
     let stored: usize = runs.into_iter().map(|summary| summary.unwrap().stored).sum();
     assert_eq!(stored, 400);

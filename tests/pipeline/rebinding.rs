@@ -1,4 +1,4 @@
-//! A name that leads elsewhere each time it is asked for, by a name server of our own, in a network of our own.
+//! Names whose server means harm or is away, in a network of our own.
 
 use std::{
     fs,
@@ -32,10 +32,21 @@ const PROBES: usize = 40;
 
 #[tokio::test]
 async fn a_name_that_leads_elsewhere_when_it_is_asked_again_gains_nothing() {
+    in_a_network_of_our_own("a_name_that_leads_elsewhere_when_it_is_asked_again_gains_nothing", rebound).await;
+}
+
+#[tokio::test]
+async fn without_a_name_server_names_fail_and_addresses_do_not() {
+    in_a_network_of_our_own("without_a_name_server_names_fail_and_addresses_do_not", unresolved).await;
+}
+
+/// Runs `inside` in a network of its own, which has a public and a hidden address and is the only one to ask for names: runs
+/// this test once more in there.
+async fn in_a_network_of_our_own(test: &str, inside: impl AsyncFnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return inside().await;
     }
-    let directory = directory("rebinding");
+    let directory = directory("rebinding").join(test);
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("resolv.conf"), "nameserver 127.0.0.1\noptions timeout:5\n").unwrap();
     let script = "set -e; ip link set lo up; ip address add 1.1.1.1/32 dev lo; ip address add 169.254.169.254/32 dev lo; \
@@ -45,7 +56,7 @@ async fn a_name_that_leads_elsewhere_when_it_is_asked_again_gains_nothing() {
         .args(["sh", "-c", script, "sh"])
         .arg(directory.join("resolv.conf"))
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "rebinding::a_name_that_leads_elsewhere_when_it_is_asked_again_gains_nothing", "--nocapture"])
+        .args(["--exact", &format!("rebinding::{test}"), "--nocapture"])
         .env(INSIDE, "yes")
         .output();
     let said = match &output {
@@ -63,8 +74,28 @@ async fn a_name_that_leads_elsewhere_when_it_is_asked_again_gains_nothing() {
     eprintln!("not shown, since this machine makes no network namespaces: {said}");
 }
 
-/// What happens in the network of our own.
-async fn inside() {
+/// Nobody answers questions for names: at first, nobody is there; then, somebody says nothing.
+async fn unresolved() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let server = tokio::spawn(serve(TcpListener::bind((PUBLIC, 80)).await.unwrap(), Arc::clone(&seen)));
+    let requester = requester_with(&[("WM_ALLOW_PRIVATE_TARGETS", "false"), ("WM_PROBE_TIMEOUT_MS", "1000")]);
+    let mut silent = None;
+    for kinds in [[FailureKind::Dns; 2], [FailureKind::Dns, FailureKind::Timeout]] {
+        let record = requester.request("http://somewhere.test/", None, ENOUGH).await;
+        assert!(kind(&record).is_some_and(|kind| kinds.contains(&kind)), "{record:?}");
+        assert_eq!(kind(&requester.request("http://1.1.1.1/", None, ENOUGH).await), None);
+        if silent.is_none() {
+            silent = Some(UdpSocket::bind((Ipv4Addr::LOCALHOST, 53)).await.unwrap());
+        }
+    }
+    // It was asked, and said nothing.
+    assert!(silent.unwrap().try_recv(&mut [0; 512]).is_ok());
+    assert_eq!(seen.load(Ordering::SeqCst), 2);
+    server.abort();
+}
+
+/// A name server that says the one and the other in turns.
+async fn rebound() {
     let [seen, hidden] = [PUBLIC, HIDDEN].map(|_| Arc::new(AtomicUsize::new(0)));
     let mut servers = Vec::new();
     for (address, requests) in [(PUBLIC, &seen), (HIDDEN, &hidden)] {

@@ -97,6 +97,9 @@ async fn the_page_is_one_document_that_loads_nothing_from_elsewhere() {
     let page = request(&stats, "GET", "/?url=whatever&colour=red", &[]).await;
     assert_eq!((page.status().as_u16(), header(&page, "content-type")), (200, "text/html; charset=utf-8"));
     assert_eq!(header(&page, "content-security-policy"), POLICY);
+    for rule in ["default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"] {
+        assert!(POLICY.split("; ").any(|part| part == rule), "{rule}");
+    }
     let html = text(&page);
     assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && html.contains(">100 %<"), "{html}");
     assert!(html.contains("href=\"?url=https%3A%2F%2Fa.test%2F%3Fq%3D%22%3E"), "{html}");

@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use nix::unistd::{User, geteuid};
+use nix::{
+    sys::signal::Signal,
+    unistd::{User, geteuid},
+};
 use tokio_postgres::NoTls;
 
 use crate::{
@@ -131,6 +134,14 @@ impl Postgres {
     /// It ended; with the end of its log.
     pub fn check(&self) -> Result<()> {
         self.service.check()
+    }
+
+    /// Kills the server itself, with whoever sees to it that it ends with us; its children go when they notice.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn kill(&self) -> Result<()> {
+        self.service.signal(Signal::SIGKILL)
     }
 
     /// Whether its log contains `text`.
