@@ -15,8 +15,8 @@ use local_stack::{
 /// random, and counts what the database has in the end. Starts a Kafka and a Postgres of its own.
 ///
 /// Ends with an error if a record that Kafka had acknowledged is not there exactly once, as a row and in the sealed history,
-/// if stats counts others than there are, if a slot of probe has more than one verdict, or if too little was broken for that
-/// to mean anything.
+/// if stats counts others than there are, if a slot of probe has more than one verdict, or if with a million records or more
+/// flush was killed less than 500 times, or less than 200 batches were in two invocations at once.
 #[derive(Parser)]
 #[command(name = "cargo storm", bin_name = "cargo storm")]
 struct Arguments {

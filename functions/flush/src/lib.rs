@@ -25,7 +25,10 @@ pub mod store;
 mod unsealed;
 mod write;
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::Serialize;
@@ -36,7 +39,7 @@ use shared::{
     env::{ConfigError, Env},
     timestamp,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     batch::Batch,
@@ -48,6 +51,10 @@ use crate::{
 
 /// How long an invocation goes on sealing, piece by piece; a piece is an hour or a day of 4,096 targets.
 const SEALING_BUDGET: Duration = Duration::from_secs(1);
+/// How long a piece may take: half of what the invocation has, which is to end well, since its batch is stored.
+const PIECE_LIMIT: Duration = Duration::from_secs(30);
+/// How long an instance leaves sealing to others when a piece took longer than that.
+const SEALING_REST: Duration = Duration::from_secs(600);
 /// How long an instance that found nothing to seal waits before it looks again.
 const SEALING_PAUSE: Duration = Duration::from_secs(10);
 
@@ -64,6 +71,8 @@ pub struct FlushConfig {
 pub struct Flush {
     database: Database<Known>,
     retention: Retention,
+    /// Until when sealing is left to others.
+    rests_until: Mutex<Option<Instant>>,
 }
 
 /// The answer of an invocation that did its work.
@@ -115,7 +124,17 @@ impl Flush {
     /// What the configuration asks for; connects when it is first needed.
     #[must_use]
     pub fn new(config: FlushConfig) -> Self {
-        Self { database: Database::new(config.database), retention: config.retention }
+        Self { database: Database::new(config.database), retention: config.retention, rests_until: Mutex::default() }
+    }
+
+    /// Leaves sealing to others for a while.
+    fn rest(&self) {
+        let until = Instant::now() + SEALING_REST;
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
+    fn rests(&self) -> bool {
+        self.rests_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| Instant::now() < until)
     }
 }
 
@@ -131,7 +150,8 @@ pub async fn handle(flush: &Flush, event: LambdaEvent<Box<RawValue>>) -> Result<
 /// to `rejects` and takes nobody with it. A connection that breaks on the way is replaced and the batch tried once more;
 /// that is safe at any point, the commit included, because a row that was written already is found by its key.
 ///
-/// What is closed is sealed afterwards, for about a second. If that goes wrong, the batch is stored all the same.
+/// What is closed is sealed afterwards, for about a second. If that goes wrong, or takes too long, the batch is stored all the
+/// same.
 ///
 /// # Errors
 /// The event is not one of a Kafka trigger; or the database cannot be reached or refused the batch: nothing is stored, and the
@@ -155,13 +175,23 @@ pub async fn run_text(flush: &Flush, event: &str) -> Result<Summary, FlushError>
     }
     let duplicates = received - rejected - stored;
     tracing::info!(received, stored, duplicates, rejected, "batch stored");
-    match maintain(&mut lease, flush.retention).await {
-        Err(error) if error.is_transient() => tracing::warn!("{error}; sealing goes on with a later batch"),
-        Err(error) => {
-            tracing::error!("{error}; the batch is stored, but history is not sealed");
-            lease.keep();
+    if flush.rests() {
+        lease.keep();
+    } else {
+        match maintain(&mut lease, flush.retention).await {
+            Err(Neglected::Database(error)) if error.is_transient() => {
+                tracing::warn!("{error}; sealing goes on with a later batch");
+            }
+            Err(error) => {
+                tracing::error!("{error}; the batch is stored, but history is not sealed");
+                match error {
+                    Neglected::Database(_) => lease.keep(),
+                    // Its connection is in the middle of a transaction, and ends with it.
+                    Neglected::TooLong => flush.rest(),
+                }
+            }
+            Ok(()) => lease.keep(),
         }
-        Ok(()) => lease.keep(),
     }
     Ok(Summary { received, stored, duplicates, rejected, batch_item_failures: [] })
 }
@@ -179,12 +209,13 @@ async fn attempt(lease: &mut Lease<'_, Known>, batch: &Batch) -> Result<Stored, 
 }
 
 /// Seals what is closed and drops what is old, as far as it is time to.
-async fn maintain(lease: &mut Lease<'_, Known>, retention: Retention) -> Result<(), DatabaseError> {
+async fn maintain(lease: &mut Lease<'_, Known>, retention: Retention) -> Result<(), Neglected> {
     let session = lease.session().await?;
     let (client, schedule) = (&session.client, &mut session.state.schedule);
     let deadline = Instant::now() + SEALING_BUDGET;
     while schedule.sealing.is_none_or(|due| due <= Instant::now()) && Instant::now() < deadline {
-        let step = seal::step(client, timestamp::now().into(), Sealing::default()).await;
+        let step = timeout(PIECE_LIMIT, seal::step(client, timestamp::now().into(), Sealing::default())).await;
+        let step = step.map_err(|_| Neglected::TooLong)?;
         if !matches!(step, Ok(Some(_))) {
             schedule.sealing = Some(Instant::now() + SEALING_PAUSE);
         }
@@ -192,7 +223,16 @@ async fn maintain(lease: &mut Lease<'_, Known>, retention: Retention) -> Result<
             tracing::info!(probes, "sealed: {span:?}");
         }
     }
-    retention::enforce(client, schedule, retention, timestamp::now().into()).await
+    Ok(retention::enforce(client, schedule, retention, timestamp::now().into()).await?)
+}
+
+/// Why history is not sealed.
+#[derive(Debug, thiserror::Error)]
+enum Neglected {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error("a piece of sealing took longer than {} s and was given up", PIECE_LIMIT.as_secs())]
+    TooLong,
 }
 
 /// Seals all that has ended, however long it takes and however shortly before, and drops what is old: for whoever does

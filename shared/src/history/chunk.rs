@@ -117,6 +117,14 @@ fn phase_durations(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i32>, Fo
     }
 }
 
+/// How many samples there are, from the first eleven bytes of the column `samples`, or more of it.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn count(samples: &[u8]) -> Result<u64, FormatError> {
+    Reader::new(SAMPLES, samples)?.take_as()
+}
+
 /// The column `samples`, read as far as is needed.
 pub struct Samples<'bytes> {
     /// How many samples there are; at least one.

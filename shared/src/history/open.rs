@@ -28,8 +28,8 @@ use crate::{
 pub const AT_A_TIME: i64 = 131_072;
 
 /// Parts of one hour, at most: each of them reads all of its fragments, so what that takes grows with their number. Beyond some
-/// four million samples an hour, it is the parts that grow.
-const MAX_PARTS: i64 = 32;
+/// two million samples an hour, it is the parts that grow.
+const MAX_PARTS: i64 = 16;
 
 /// What to [`select`] at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,12 +40,12 @@ pub struct Part {
     pub targets: Option<Vec<i32>>,
 }
 
-/// Some hours of a block in parts to [`select`] one after the other, so that what is held at a time grows with neither the
-/// number of hours nor what there is in each: about `at_a_time` samples, where targets have about as many as each other. Hours
-/// are together as far as they fit, and one that does not is parted by targets.
+/// Some hours of a block in parts to [`select`] one after the other, so that what is held at a time does not grow with the
+/// number of hours, and hardly with what there is in each: about `at_a_time` samples, where targets have about as many as each
+/// other. Hours are together as far as they fit, and one that does not is parted by targets.
 ///
 /// # Errors
-/// The database failed.
+/// The database failed, or what it holds cannot be read.
 pub async fn parts(
     client: &Client,
     block: Block,
@@ -55,47 +55,57 @@ pub async fn parts(
 ) -> Result<Vec<Part>, DatabaseError> {
     let (Some(&from), Some(&last)) = (hours.iter().min(), hours.iter().max()) else { return Ok(Vec::new()) };
     let ((first_target, last_target), to) = (block.targets(), Span::Hour.end(last));
-    let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
+    let parameters: [(&(dyn ToSql + Sync), Type); 7] = [
         (&first_target, Type::INT4),
         (&last_target, Type::INT4),
         (&block.0, Type::INT4),
         (&hours, Type::TIMESTAMPTZ_ARRAY),
         (&from, Type::TIMESTAMPTZ),
         (&to, Type::TIMESTAMPTZ),
+        (&only, Type::INT4_ARRAY),
     ];
-    let rows = client.query_typed(include_str!("weigh_open_hours.sql"), &parameters).await?;
-    let mut weights = Vec::with_capacity(rows.len());
+    let rows = client.query_typed(include_str!("count_open_hours.sql"), &parameters).await?;
+    let mut counts = Vec::with_capacity(rows.len());
     for row in &rows {
-        let (hour, weight, targets): (_, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let selected = only.map_or(targets, |only| i64::try_from(only.len()).unwrap_or(i64::MAX));
-        weights.push((hour, share(weight, selected, targets)));
+        let heads: Option<Vec<&[u8]>> = row.try_get("heads")?;
+        let (sealed, from_rows, targets): (i64, i64, i64) =
+            (row.try_get("sealed")?, row.try_get("rows")?, row.try_get("targets")?);
+        let of_each = heads.unwrap_or_default().into_iter().map(chunk::count);
+        let in_fragments = of_each.sum::<Result<u64, _>>()?.min(i64::MAX as u64).cast_signed();
+        // Fragments are of all targets together: those that are asked for have their share.
+        let selected = only.map_or(targets, |only| i64::try_from(only.len()).unwrap_or(i64::MAX).min(targets));
+        let share = i128::from(in_fragments) * i128::from(selected) / i128::from(targets.max(1));
+        let samples = i64::try_from(share).unwrap_or(i64::MAX).saturating_add(sealed).saturating_add(from_rows);
+        counts.push(Hour { hour: row.try_get("hour")?, samples, targets: selected });
     }
-    Ok(gather(block, only, &weights, at_a_time.max(1)))
+    Ok(gather(block, only, &counts, at_a_time.max(1)))
 }
 
-/// What some targets of a block have of a weight.
-fn share(weight: i64, selected: i64, targets: i64) -> i64 {
-    let share = i128::from(weight) * i128::from(selected.min(targets)) / i128::from(targets.max(1));
-    i64::try_from(share).unwrap_or(i64::MAX)
+/// What there is in an hour.
+struct Hour {
+    hour: Micros,
+    samples: i64,
+    /// How many targets these may be of.
+    targets: i64,
 }
 
-/// The parts of hours of such weights.
-fn gather(block: Block, only: Option<&[i32]>, weights: &[(Micros, i64)], at_a_time: i64) -> Vec<Part> {
+/// The parts of hours.
+fn gather(block: Block, only: Option<&[i32]>, hours: &[Hour], at_a_time: i64) -> Vec<Part> {
     let all = || only.map(<[i32]>::to_vec);
     let mut parts = Vec::new();
-    let (mut together, mut weight_together) = (Vec::new(), 0_i64);
-    for &(hour, weight) in weights {
-        if weight > at_a_time {
-            let number = (weight / at_a_time + 1).min(MAX_PARTS);
+    let (mut together, mut samples_together) = (Vec::new(), 0_i64);
+    for &Hour { hour, samples, targets } in hours {
+        if samples > at_a_time {
+            let number = samples.div_euclid(at_a_time).saturating_add(1).min(MAX_PARTS).min(targets);
             parts.extend(block.split(only, number).into_iter().map(|targets| Part { hours: vec![hour], targets }));
             continue;
         }
-        if weight_together + weight > at_a_time {
+        if samples_together + samples > at_a_time {
             parts.push(Part { hours: std::mem::take(&mut together), targets: all() });
-            weight_together = 0;
+            samples_together = 0;
         }
         together.push(hour);
-        weight_together += weight;
+        samples_together += samples;
     }
     if !together.is_empty() {
         parts.push(Part { hours: together, targets: all() });
@@ -211,18 +221,18 @@ mod tests {
     #[test]
     fn hours_are_together_as_far_as_they_fit_and_parted_where_one_does_not() {
         let hours = |hours: &[i64]| hours.iter().copied().map(Micros).collect::<Vec<_>>();
-        let gathered = |only: Option<&[i32]>, weights: &[i64]| -> Vec<_> {
-            let weights: Vec<_> = (0..).map(Micros).zip(weights.iter().copied()).collect();
-            gather(Block(0), only, &weights, 10).into_iter().map(|part| (part.hours, part.targets)).collect()
+        let gathered = |only: Option<&[i32]>, targets: i64, samples: &[i64]| -> Vec<_> {
+            let hour = |(hour, samples)| Hour { hour, samples, targets };
+            let counts: Vec<_> = (0..).map(Micros).zip(samples.iter().copied()).map(hour).collect();
+            gather(Block(0), only, &counts, 10).into_iter().map(|part| (part.hours, part.targets)).collect()
         };
-        assert_eq!(gathered(None, &[]), []);
-        assert_eq!(gathered(None, &[4, 6, 1, 0]), [(hours(&[0, 1]), None), (hours(&[2, 3]), None)]);
+        assert_eq!(gathered(None, 9, &[]), []);
+        assert_eq!(gathered(None, 9, &[4, 6, 1, 0]), [(hours(&[0, 1]), None), (hours(&[2, 3]), None)]);
         let parted = [(hours(&[1]), Some(vec![2])), (hours(&[1]), Some(vec![1])), (hours(&[0, 2]), Some(vec![1, 2]))];
-        assert_eq!(gathered(Some(&[1, 2]), &[4, 11, 6]), parted);
-        assert_eq!(gathered(None, &[i64::MAX]).len(), 32);
-        assert_eq!(
-            (share(100, 5, 50), share(100, 50, 50), share(100, 3, 0), share(i64::MAX, 2, 2)),
-            (10, 100, 0, i64::MAX)
-        );
+        assert_eq!(gathered(Some(&[1, 2]), 2, &[4, 11, 6]), parted);
+        assert_eq!(gathered(None, 4_000, &[i64::MAX]).len(), 16);
+        // There is nothing to part.
+        assert_eq!(gathered(None, 1, &[i64::MAX]), [(hours(&[0]), None)]);
+        assert_eq!(gathered(None, 0, &[11]), [(hours(&[0]), None)]);
     }
 }

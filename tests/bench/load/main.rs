@@ -12,7 +12,7 @@ mod sustained;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use local_stack::{
     event_source::{self, Delivery, EventSourceConfig, Invoke},
@@ -33,7 +33,7 @@ use crate::{held::Held, report::Report, sustained::Cut};
 #[command(name = "cargo bench --bench load --", bin_name = "cargo bench --bench load --")]
 struct Arguments {
     /// Records in a round of the load that does not end, in thousands; there are rounds until two are alike.
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(50..))]
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(200..))]
     thousands: u64,
     /// Instead of all else, so many minutes of ticks, batches and questions.
     #[arg(long, value_name = "MINUTES")]
@@ -102,6 +102,7 @@ impl Scene {
             ("WM_URL", "http://127.0.0.1:1/".to_owned()),
             ("WM_ALLOW_PRIVATE_TARGETS", "true".to_owned()),
             ("WM_STATS_PUBLIC", "true".to_owned()),
+            ("WM_STATS_QUERY_TIMEOUT", "60s".to_owned()),
         ])
     }
 
@@ -172,6 +173,7 @@ async fn ask(stats: &Function, query: &str) -> Result<Value> {
     event["queryStringParameters"] = Value::Null;
     let answer = stats.invoke(&event).await?;
     let body = answer["body"].as_str().context("an answer without a body")?;
+    ensure!(answer["statusCode"] == 200, "stats says {body}");
     Ok(serde_json::from_str(body)?)
 }
 

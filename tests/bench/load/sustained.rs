@@ -11,7 +11,7 @@ use futures::{SinkExt as _, TryStreamExt as _, future::join_all};
 use local_stack::event_source::EventSourceConfig;
 use probe::stream::Publisher;
 use shared::{Micros, Record, timestamp};
-use tokio::time::sleep;
+use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{Scene, ask, deliver, known, report::Report};
 
@@ -22,7 +22,7 @@ const AT_ONCE: u64 = 5_000;
 const AHEAD: u64 = 80_000;
 /// Two rounds are alike if their rates are within this share of each other.
 const ALIKE: f64 = 0.1;
-const MAX_ROUNDS: usize = 8;
+const ROUNDS: std::ops::RangeInclusive<usize> = 5..=9;
 /// The last round may hold so much more at its peak than the second; the first is for warming up.
 const GROWTH: f64 = 1.15;
 
@@ -81,16 +81,18 @@ pub(crate) async fn run(scene: &Scene, cut: &Cut, round: u64, report: &mut Repor
     let noted = Arc::clone(&progress);
     let source = EventSourceConfig { batch_bytes: cut.bytes, ..scene.source(cut.name) };
     let trigger = deliver(source, flush.clone(), move |answer| {
-        noted.add(began.elapsed().as_secs_f64(), answer["stored"].as_u64().unwrap_or_default());
+        // One whose answer was lost comes again.
+        let records = ["stored", "duplicates"].map(|count| answer[count].as_u64().unwrap_or_default());
+        noted.add(began.elapsed().as_secs_f64(), records.iter().sum());
     });
 
     let publisher = Publisher::new(scene.kafka.stream().connection(), cut.name)?;
     let fixture = Record::decode(include_bytes!("../../../shared/fixtures/record.json"))?;
-    let most = round * (MAX_ROUNDS as u64 + 1);
+    let most = round * *ROUNDS.end() as u64 + AHEAD + AT_ONCE;
     let start = timestamp::now().as_microsecond() - (most / TARGETS).cast_signed() * 1_000_000;
     let mut rounds: Vec<Round> = Vec::new();
     let mut produced = 0;
-    while rounds.len() < MAX_ROUNDS && !is_flat(&rounds) {
+    while rounds.len() < *ROUNDS.end() && !is_flat(&rounds) {
         let publishing = (produced..produced + AT_ONCE).map(async |number| {
             // A second apart within a target.
             let instant = Micros(start + (number / TARGETS).cast_signed() * 1_000_000);
@@ -100,9 +102,7 @@ pub(crate) async fn run(scene: &Scene, cut: &Cut, round: u64, report: &mut Repor
         });
         join_all(publishing).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         produced += AT_ONCE;
-        while progress.stored() + AHEAD < produced {
-            sleep(Duration::from_millis(5)).await;
-        }
+        wait(&progress, produced.saturating_sub(AHEAD), &trigger).await?;
         let done = rounds.len() as u64;
         if progress.stored() >= (done + 1) * round {
             let rate = progress.rate(done * round, (done + 1) * round);
@@ -110,9 +110,7 @@ pub(crate) async fn run(scene: &Scene, cut: &Cut, round: u64, report: &mut Repor
             eprintln!("  {rate:.0} records/s");
         }
     }
-    while progress.stored() < produced {
-        sleep(Duration::from_millis(5)).await;
-    }
+    wait(&progress, produced, &trigger).await?;
     trigger.abort();
     let stats = scene.function("stats", &variables).await?;
     let answered = known(&ask(&stats, "limit=1000").await?);
@@ -120,10 +118,19 @@ pub(crate) async fn run(scene: &Scene, cut: &Cut, round: u64, report: &mut Repor
     tell(scene, cut, &rounds, &progress, report).await
 }
 
-/// Whether the last round was as fast as the one before, after one to warm up.
+/// Waits until so many are stored.
+async fn wait(progress: &Progress, records: u64, trigger: &JoinHandle<Result<()>>) -> Result<()> {
+    while progress.stored() < records {
+        ensure!(!trigger.is_finished(), "the trigger has ended");
+        sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// Whether the last of enough rounds was as fast as the one before.
 fn is_flat(rounds: &[Round]) -> bool {
     match rounds {
-        [_, .., before, last] => (last.rate / before.rate - 1.0).abs() <= ALIKE,
+        [.., before, last] if rounds.len() >= *ROUNDS.start() => (last.rate / before.rate - 1.0).abs() <= ALIKE,
         _ => false,
     }
 }

@@ -14,7 +14,7 @@ pub struct Faults {
 }
 
 /// Batches that failed for none of the reasons that are meant.
-pub const OTHER: &str = "batches that failed for another reason";
+const OTHER: &str = "batches that failed for another reason";
 
 /// Why flush may fail in a storm: what its errors say then, and what is meant by it.
 const FAILURES: [(&str, &str); 12] = [

@@ -212,7 +212,7 @@ pub async fn run(config: &StormConfig, observe: impl Fn(Progress)) -> Result<Rep
         rows,
         chunks,
         slots,
-        answered: history.targets.iter().map(|target| target.total.counts.probes()).sum(),
+        answered: history.targets.iter().map(|target| target.total.counts.all()).sum(),
         stored: stored.unsigned_abs(),
         faults: faults.counts(),
         others: faults.others(),
@@ -273,12 +273,12 @@ impl Report {
         parts && slots == (0, 0, 0) && by_itself == 0
     }
 
-    /// Whether enough was broken for that to mean something: for two million records, 500 kills of flush and 200 batches that
-    /// were in two invocations at once.
+    /// Whether enough was broken for that to mean something: of a million records or more, 500 kills of flush and 200 batches
+    /// that were in two invocations at once.
     #[must_use]
     pub fn is_a_storm(&self) -> bool {
         let count = |fault: &str| self.faults.get(fault).copied().unwrap_or_default();
-        count(lambda::KILLS) * 4_000 >= self.acknowledged && count(lambda::OVERLAPS) * 10_000 >= self.acknowledged
+        self.acknowledged < 1_000_000 || (count(lambda::KILLS) >= 500 && count(lambda::OVERLAPS) >= 200)
     }
 }
 
