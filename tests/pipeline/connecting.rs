@@ -23,8 +23,11 @@ use crate::support::{Place, batch, lookup, record_at, until};
 
 const URL: &str = "https://a.test";
 
+/// What a relay does to what the client says.
+type Change = fn(&mut [u8]);
+
 /// A relay to Postgres that counts round trips: how often the client sends something after the server did.
-async fn relay(place: &Place) -> (String, Arc<AtomicUsize>) {
+async fn relay(place: &Place, change: Change) -> (String, Arc<AtomicUsize>) {
     let (_, rest) = place.connection_string.split_once('@').unwrap();
     let (address, database) = rest.split_once('/').unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -35,13 +38,13 @@ async fn relay(place: &Place) -> (String, Arc<AtomicUsize>) {
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
             let server = TcpStream::connect(&address).await.unwrap();
-            tokio::spawn(pass(client, server, Arc::clone(&count)));
+            tokio::spawn(pass(client, server, Arc::clone(&count), change));
         }
     });
     (connection_string, trips)
 }
 
-async fn pass(mut client: TcpStream, mut server: TcpStream, trips: Arc<AtomicUsize>) {
+async fn pass(mut client: TcpStream, mut server: TcpStream, trips: Arc<AtomicUsize>, change: Change) {
     let (mut request, mut answer) = ([0; 65_536], [0; 65_536]);
     let mut has_answered = true;
     loop {
@@ -57,6 +60,7 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, trips: Arc<AtomicUsi
             Ok(length) = client.read(&mut request) => {
                 trips.fetch_add(usize::from(has_answered), Ordering::Relaxed);
                 has_answered = false;
+                change(&mut request[..length]);
                 if length == 0 || server.write_all(&request[..length]).await.is_err() {
                     return;
                 }
@@ -69,7 +73,7 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, trips: Arc<AtomicUsi
 #[tokio::test]
 async fn a_warm_invocation_takes_three_round_trips() {
     let place = Place::new("connecting_trips").await;
-    let (connection_string, trips) = relay(&place).await;
+    let (connection_string, trips) = relay(&place, |_| {}).await;
     let variables = lookup(vec![("WM_DB_CONNECTION_STRING", connection_string)]);
     let flush = Flush::new(FlushConfig::from_env(&variables).unwrap());
     let now = Micros::from(timestamp::now());
@@ -87,6 +91,31 @@ async fn a_warm_invocation_takes_three_round_trips() {
     }
     counts.sort_unstable();
     assert_eq!(counts[counts.len() / 2], 3, "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_left_in_a_transaction_is_replaced() {
+    static SPOILED: AtomicUsize = AtomicUsize::new(0);
+    let place = Place::new("connecting_left").await;
+    // A ROLLBACK fails, as one that a timeout ends.
+    let spoil: Change = |said| {
+        let rollback = said.windows(9).position(|words| words == b"rollback\0");
+        if let Some(byte) = rollback.and_then(|at| said.get_mut(at)) {
+            *byte = b'x';
+            SPOILED.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let (connection_string, _) = relay(&place, spoil).await;
+    let variables = lookup(vec![("WM_DB_CONNECTION_STRING", connection_string)]);
+    let flush = Flush::new(FlushConfig::from_env(&variables).unwrap());
+    let now = Micros::from(timestamp::now());
+
+    for offset in 0..3 {
+        let record = record_at(URL, Micros(now.0 + offset));
+        assert_eq!(run(&flush, batch(offset, &[record])).await.unwrap().stored, 1);
+    }
+
+    assert!(SPOILED.load(Ordering::Relaxed) > 0);
 }
 
 #[tokio::test]

@@ -83,14 +83,15 @@ impl DatabaseError {
     }
 
     /// Whether the same work may well succeed on a new connection: this one was closed or broke (SQLSTATE class 08), the
-    /// server ended it or shuts down (57P), it leads to a server that became read-only in a failover (25006), or others
-    /// were in the way (40001, 40P01).
+    /// server ended it or shuts down (57P), it leads to a server that became read-only in a failover (25006), it was left in
+    /// the middle of a transaction, the ROLLBACK having been cancelled too (25P02), or others were in the way (40001, 40P01).
     #[must_use]
     pub fn is_transient(&self) -> bool {
         let Self::Query(error) = self else { return false };
+        let of_session = [SqlState::READ_ONLY_SQL_TRANSACTION, SqlState::IN_FAILED_SQL_TRANSACTION];
         let passing = |state: &str| state.starts_with("08") || state.starts_with("57P") || state.starts_with("40");
         error.is_closed()
-            || error.code().is_some_and(|state| passing(state.code()) || *state == SqlState::READ_ONLY_SQL_TRANSACTION)
+            || error.code().is_some_and(|state| passing(state.code()) || of_session.contains(state))
             || error.source().is_some_and(<dyn StdError>::is::<std::io::Error>)
     }
 }
