@@ -3,7 +3,7 @@
 //! in a transaction, and in parts, so that an hour of many probes takes more time and not more memory.
 //!
 //! Everything sealed is a function of what it is sealed from, and an hour that is sealed again is the union of the chunk
-//! there is and the rows there are (see [`open`](shared::history::open)); so sealing may be killed at any point, and
+//! there is and the rows there are (see [`open`]); so sealing may be killed at any point, and
 //! repeated. A late row announces its hour again (see `unsealed`), the hour then announces its day, the day its month.
 
 mod hour;
