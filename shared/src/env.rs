@@ -3,7 +3,13 @@
 //! A function's `Config::from_env` takes a lookup (`Fn(&str) -> Option<String>`), which is [`process`] in `main` and
 //! a map in tests. An empty value counts as unset, since templates cannot leave a variable out.
 
+pub mod file;
+#[cfg(feature = "tls")]
+pub mod pem;
+
 use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
+
+pub use self::file::NamedFile;
 
 /// The shortest retention.
 const MIN_RETENTION: Duration = Duration::from_secs(3_600);
@@ -102,6 +108,12 @@ impl<'lookup> Env<'lookup> {
         Self { lookup, mistakes: Vec::new() }
     }
 
+    /// The lookup that this reads from.
+    #[must_use]
+    pub fn lookup(&self) -> &'lookup dyn Fn(&str) -> Option<String> {
+        self.lookup
+    }
+
     /// The value of `name`, or `None` where it is unset or empty.
     #[must_use]
     pub fn optional(&self, name: &str) -> Option<String> {
@@ -183,9 +195,12 @@ impl<'lookup> Env<'lookup> {
         Some(crate::aws::secret::Secret { variable: name, arn })
     }
 
-    /// Notes a mistake that concerns more than one variable, or one that only the caller can see.
+    /// Notes a mistake that concerns more than one variable, or one that only the caller can see. Two functions that read the
+    /// same variable report its mistake once.
     pub fn mistake(&mut self, mistake: String) {
-        self.mistakes.push(mistake);
+        if !self.mistakes.contains(&mistake) {
+            self.mistakes.push(mistake);
+        }
     }
 
     /// The configuration, if nothing was wrong.
@@ -199,7 +214,7 @@ impl<'lookup> Env<'lookup> {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "the environment cannot be used:")?;
+        write!(formatter, "invalid configuration:")?;
         self.mistakes.iter().try_for_each(|mistake| write!(formatter, "\n  {mistake}"))
     }
 }
@@ -231,7 +246,7 @@ mod tests {
 
         assert_eq!(
             error,
-            "the environment cannot be used:\n  WM_COUNT is \"many\": expected a number from 1 to 10\n  \
+            "invalid configuration:\n  WM_COUNT is \"many\": expected a number from 1 to 10\n  \
              WM_FLAG is \"perhaps\": expected true or false\n  WM_EMPTY is not set: expected anything"
         );
     }

@@ -1,10 +1,14 @@
 //! `cargo local --check FILE`: what is wrong with a file of monitors.
 
-use std::{fs, path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 use anyhow::{Result, anyhow};
 use probe::monitors::{Defaults, secrets::NOT_HERE, source::MonitorsFile};
-use shared::env::{Env, process};
+use shared::env::{
+    Env,
+    file::{read, text},
+    process,
+};
 
 /// Prints what is wrong, a line each, or that nothing is.
 pub(crate) fn run(file: &Path) -> ExitCode {
@@ -22,7 +26,7 @@ pub(crate) fn run(file: &Path) -> ExitCode {
 
 fn check(file: &Path) -> Result<String> {
     let name = file.display().to_string();
-    let text = fs::read_to_string(file).map_err(|error| anyhow!("{name}: {error}"))?;
+    let text = read(file).and_then(text).map_err(|reason| anyhow!("{name}: {reason}"))?;
     let mut env = Env::new(&process);
     let defaults = Defaults::from_env(&mut env);
     let defaults = env.finish(defaults)?;

@@ -4,8 +4,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use jiff::Timestamp;
-use local_stack::{event_source, schedule::rule_event};
+use local_stack::event_source;
 use stats::report::StatsReport;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -19,7 +18,7 @@ const POLL: Duration = Duration::from_millis(200);
 /// Probes, waits and prints.
 pub(crate) async fn run(run: &Run, probes: u32) -> Result<()> {
     let mut last_failure = None;
-    let batches = event_source::run(&run.source, run.stack.functions.client(), |delivery| {
+    let batches = event_source::run(&run.source, run, |delivery| {
         run.progress.line(&lines::batch(&delivery));
         if let event_source::Delivery::Failed(error) = delivery {
             last_failure = Some(format!("{error:#}"));
@@ -28,6 +27,7 @@ pub(crate) async fn run(run: &Run, probes: u32) -> Result<()> {
     let result = tokio::select! {
         result = batches => Err(result.err().unwrap_or_else(|| anyhow::anyhow!("the event source ended"))),
         result = probe_and_count(run, probes) => result,
+        result = run.failure() => Err(result.err().unwrap_or_else(|| anyhow::anyhow!("the stack ended"))),
     };
     let report = match (result, last_failure) {
         (Err(error), Some(failure)) => Err(error.context(format!("the last batch that failed: {failure}"))),
@@ -40,29 +40,42 @@ pub(crate) async fn run(run: &Run, probes: u32) -> Result<()> {
 /// The answer of stats once it counts every record.
 async fn probe_and_count(run: &Run, probes: u32) -> Result<StatsReport> {
     let functions = run.stack.functions.client();
-    drain(run).await?;
+    run.progress.patiently("waiting until flush has the records of earlier runs", drain(run)).await?;
     let report = functions.stats_of(&run.urls).await?;
     let before = counts(&report);
     let mut schedule = interval(run.interval);
     schedule.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for _ in 0..probes {
         schedule.tick().await;
-        let result = functions.invoke("probe", &rule_event(Timestamp::now())).await;
+        let result = run.tick().await;
         run.progress.line(&lines::tick(&result));
         result?;
     }
+    run.progress.patiently("waiting until stats counts every record", count(run, probes, &before)).await
+}
+
+/// Waits until stats counts every record.
+async fn count(run: &Run, probes: u32, before: &HashMap<&str, i64>) -> Result<StatsReport> {
+    let functions = run.stack.functions.client();
     let deadline = Instant::now() + COUNT_TIMEOUT;
+    let mut last_error = String::new();
     loop {
-        run.stack.check()?;
         let answer = functions.stats_of(&run.urls).await;
         let missing: i64 = match &answer {
             Ok(report) => {
                 let now = counts(report);
                 let count = |counts: &HashMap<&str, i64>, url: &str| counts.get(url).copied().unwrap_or(0);
-                let missing = |url: &String| i64::from(probes) - (count(&now, url) - count(&before, url));
+                let missing = |url: &String| i64::from(probes) - (count(&now, url) - count(before, url));
                 run.urls.iter().map(|url| missing(url).max(0)).sum()
             }
-            Err(_) => i64::MAX,
+            Err(error) => {
+                let error = format!("{error:#}");
+                if error != last_error {
+                    run.progress.line(&format!("stats failed and is asked again: {error}"));
+                    last_error = error;
+                }
+                i64::MAX
+            }
         };
         if missing == 0 {
             return answer;

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use jiff::Timestamp;
-use local_stack::{event_source, progress::is_terminal, schedule::rule_event};
+use local_stack::{event_source, progress::is_terminal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{Run, lines};
@@ -12,37 +11,24 @@ use crate::{Run, lines};
 /// How often the table is refreshed, on a terminal and elsewhere.
 const REFRESH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// How often the parts are looked after.
-const CHECK: Duration = Duration::from_secs(1);
-
 /// Runs until a part fails; whoever awaits this may drop it at any point.
 pub(crate) async fn run(run: &Run) -> Result<()> {
-    let functions = run.stack.functions.client();
     let ticks = async {
         let mut schedule = interval(run.interval);
         // A tick that comes while the one before still runs is left out, as with one reserved instance of probe.
         schedule.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             schedule.tick().await;
-            let result = functions.invoke("probe", &rule_event(Timestamp::now())).await;
+            let result = run.tick().await;
             run.progress.line(&lines::tick(&result));
         }
     };
-    let batches = event_source::run(&run.source, functions, |delivery| run.progress.line(&lines::batch(&delivery)));
+    let batches = event_source::run(&run.source, run, |delivery| run.progress.line(&lines::batch(&delivery)));
     tokio::select! {
         () = ticks => Ok(()),
         result = batches => result,
-        result = failure(run) => result,
+        result = run.failure() => result,
         () = board(run) => Ok(()),
-    }
-}
-
-/// Ends when a part of the stack does.
-async fn failure(run: &Run) -> Result<()> {
-    let mut check = interval(CHECK);
-    loop {
-        check.tick().await;
-        run.stack.check()?;
     }
 }
 

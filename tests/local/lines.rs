@@ -17,7 +17,7 @@ use stats::report::StatsReport;
 pub(crate) fn endpoints(progress: &Progress, stack: &Stack, config: &StackConfig, env_file: &Path) {
     let functions = stack.functions.client();
     progress.line(&format!("  page      {}", stack.page_url));
-    progress.line(&format!("  stats     {}", functions.stats_url()));
+    progress.line(&format!("  stats     {}", stack.stats_url()));
     progress.line(&format!("  functions http://{} (cargo lambda invoke)", functions.address()));
     progress.line(&format!("  Kafka     {} topic {}", stack.stream.bootstrap_server, config.topic));
     // A connection string of our own holds no password; another's may.

@@ -9,18 +9,25 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Parser;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use local_stack::{
-    event_source::EventSourceConfig,
+    event_source::{EventSourceConfig, Invoke},
     progress::Progress,
-    stack::{Stack, StackConfig, What, env_file},
+    schedule::rule_event,
+    stack::{Stack, StackConfig, What, env_file, stop_behind},
     website::Website,
     workspace,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use serde_json::Value;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::interval,
+};
 
 /// Partitions of the topic, if it has to be made.
 const PARTITIONS: i32 = 4;
+/// How often the parts are looked after.
+const CHECK: Duration = Duration::from_millis(500);
 /// Where our own website is, if it can be: the same in each run, so that its history goes on.
 const WEBSITE_PORT: u16 = 8_099;
 
@@ -61,6 +68,34 @@ struct Run {
     urls: Vec<String>,
     interval: Duration,
     progress: Progress,
+}
+
+impl Run {
+    /// Invokes probe, as the schedule does.
+    async fn tick(&self) -> Result<Value> {
+        let event = rule_event(Timestamp::now());
+        let invocation = self.stack.functions.client().invoke("probe", &event);
+        self.progress.patiently("waiting for probe", invocation).await
+    }
+
+    /// Ends when a part of the stack does.
+    ///
+    /// # Errors
+    /// The part that ended; with the end of its log.
+    async fn failure(&self) -> Result<()> {
+        let mut check = interval(CHECK);
+        loop {
+            check.tick().await;
+            self.stack.check()?;
+        }
+    }
+}
+
+impl Invoke for Run {
+    async fn invoke(&self, event: &Value) -> Result<Value> {
+        let invocation = self.stack.functions.client().invoke("flush", event);
+        self.progress.patiently("waiting for flush", invocation).await
+    }
 }
 
 fn main() -> ExitCode {
@@ -116,7 +151,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     let what = What { urls, monitors, interval: arguments.interval };
     let config = StackConfig::from_env(&shared::env::process, directory, arguments.fresh, what)?;
 
-    let given = Stack::given_stream(&config).await?;
+    let given = progress.patiently("the services that variables name", Stack::reach_given(&config, PARTITIONS)).await?;
     let (stack, config) = {
         let progress = progress.clone();
         tokio::task::spawn_blocking(move || Stack::start(&config, given, &progress).map(|stack| (stack, config)))
@@ -128,10 +163,14 @@ async fn run(arguments: Arguments) -> Result<()> {
     let source = EventSourceConfig::new(stack.stream.clone(), &config.topic, &config.group);
     let urls = config.urls.clone();
     let run = Run { stack, source, urls, interval: arguments.interval, progress };
-    match arguments.probes {
+    let result = match arguments.probes {
         Some(probes) => counted::run(&run, probes).await,
         None => endless::run(&run).await,
+    };
+    if result.is_err() {
+        stop_behind(run);
     }
+    result
 }
 
 /// What to probe: the arguments, `WM_URL`, or the demonstration.

@@ -6,6 +6,7 @@ use std::{
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use local_stack::{website::Website, workspace};
@@ -89,6 +90,94 @@ async fn mistakes_are_named_before_anything_starts() {
 }
 
 #[tokio::test]
+async fn every_file_that_a_variable_names_is_checked_before_anything_starts() {
+    let directory = directory("local_files");
+    let mut command = local(&directory);
+    command.args(["--probes", "1", "http://127.0.0.1:1/"]).current_dir(workspace().join("tests")).envs([
+        ("WM_PROBE_CA_FILE", "/nonexistent.pem"),
+        ("WM_DB_SSL_CA_FILE", "/dev"),
+        ("WM_STREAM_BOOTSTRAP_SERVER", "127.0.0.1:1"),
+        ("WM_STREAM_SSL", "true"),
+        ("WM_STREAM_SSL_CA_FILE", "/dev/null"),
+        ("WM_STREAM_SSL_CERT_FILE", "Cargo.toml"),
+        ("WM_STREAM_SSL_KEY_FILE", "-----BEGIN PRIVATE KEY-----"),
+        ("WM_STATS_MAX_AGE", "1"),
+    ]);
+
+    let output = output(command).await;
+
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && !directory.exists(), "{stderr}");
+    let lines: Vec<_> = stderr.lines().collect();
+    assert_eq!(lines[0], "error: invalid configuration:", "{stderr}");
+    for mistake in [
+        "WM_PROBE_CA_FILE is \"/nonexistent.pem\": there is no such file; check the path",
+        "WM_DB_SSL_CA_FILE is \"/dev\": this is a directory; expected a file",
+        "WM_STREAM_SSL_CA_FILE is \"/dev/null\": this is a pipe or a device; expected a file",
+        "WM_STREAM_SSL_CERT_FILE is \"Cargo.toml\": no certificate in the file; expected PEM with -----BEGIN CERTIFICATE-----",
+        "WM_STREAM_SSL_KEY_FILE contains PEM text: expected the path of a file that contains it",
+        "WM_STATS_MAX_AGE is \"1\": expected a duration with its unit from 0s to 1h, as in 800ms, 10s or 1m",
+    ] {
+        assert!(lines.iter().any(|line| line.trim() == mistake), "{mistake} is not in {stderr}");
+    }
+    assert_eq!(lines.len(), 7, "{stderr}");
+}
+
+#[tokio::test]
+async fn directory_that_cannot_be_used_is_refused_with_the_remedy() {
+    let file = directory("local_file");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "").unwrap();
+    for (directory, expected) in [(file.clone(), "is a file; name another"), (file.join("below"), "a part of")] {
+        let mut command = local(&directory);
+        command.args(["--probes", "1", "http://127.0.0.1:1/"]);
+        let output = output(command).await;
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && stderr.contains(expected) && stderr.contains("--directory"), "{stderr}");
+    }
+    std::fs::remove_file(file).unwrap();
+}
+
+#[tokio::test]
+async fn postgres_data_of_another_version_are_refused_with_the_remedy() {
+    // Where the user that runs Postgres may reach it, whoever that is.
+    let directory = std::env::temp_dir().join(format!("website-monitor-version-{}", std::process::id()));
+    std::fs::create_dir_all(directory.join("postgres/data")).unwrap();
+    std::fs::write(directory.join("postgres/data/PG_VERSION"), "8\n").unwrap();
+    let mut command = local(&directory);
+    command.args(["--probes", "1", "http://127.0.0.1:1/"]);
+
+    let output = output(command).await;
+
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && stderr.contains("are of Postgres 8, and"), "{stderr}");
+    assert!(stderr.contains("throw the data away with --fresh"), "{stderr}");
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
+async fn services_that_do_not_answer_are_named_before_anything_starts() {
+    let directory = directory("local_unreachable");
+    let mut command = local(&directory);
+    let (postgres, kafka) = (free_port(), free_port());
+    command.args(["--probes", "1", "http://127.0.0.1:1/"]).envs([
+        ("WM_DB_CONNECTION_STRING", format!("postgres://u:hunter2@127.0.0.1:{postgres}/d")),
+        ("WM_STREAM_BOOTSTRAP_SERVER", format!("127.0.0.1:{kafka}")),
+    ]);
+
+    let output = output(command).await;
+
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && !directory.exists(), "{stderr}");
+    assert!(stderr.contains("WM_DB_CONNECTION_STRING cannot be used: cannot connect to the database"), "{stderr}");
+    assert!(
+        stderr.contains(&format!("WM_STREAM_BOOTSTRAP_SERVER is 127.0.0.1:{kafka}, which cannot be used")),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("hunter2"), "{stderr}");
+}
+
+#[tokio::test]
 async fn a_file_of_monitors_is_checked_without_running_anything() {
     let directory = directory("local_check");
     std::fs::create_dir_all(&directory).unwrap();
@@ -117,24 +206,146 @@ async fn a_file_of_monitors_is_checked_without_running_anything() {
     assert!(output(command).await.status.success());
 }
 
+/// A run of `cargo local`, and what it said on standard error.
+struct Running {
+    child: Child,
+    said: Arc<Mutex<String>>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let said = Arc::new(Mutex::new(String::new()));
+        let listener = Arc::clone(&said);
+        // To its end: a program whose terminal closes ends of that.
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                *listener.lock().unwrap() += &(line + "\n");
+            }
+        });
+        Self { child, said }
+    }
+
+    /// Past its first tick and batch.
+    async fn until_it_works(&self) {
+        let has_said = |text| self.said.lock().unwrap().contains(text);
+        until("a tick and a batch", async || has_said(" published in ") && has_said(" stored, ")).await;
+    }
+
+    fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// Its process whose command line contains `text`.
+    fn process(&self, text: &str) -> Pid {
+        let output = Command::new("ps").args(["-axo", "pid=,args="]).output().unwrap();
+        let (all, own) = (String::from_utf8(output.stdout).unwrap(), descendants(self.pid()));
+        let line = |line: &str| {
+            let (pid, arguments) = line.trim().split_once(' ')?;
+            let is_wanted = arguments.contains(text) && !arguments.contains("supervise.sh");
+            pid.parse().ok().filter(|pid| is_wanted && own.contains(pid))
+        };
+        Pid::from_raw(all.lines().find_map(line).unwrap_or_else(|| panic!("no {text} in {all}")))
+    }
+
+    /// Waits for its end; whether that was a success, and what was said.
+    async fn end(mut self) -> (bool, String) {
+        let child = tokio::task::spawn_blocking(move || self.child.wait().unwrap());
+        let status = tokio::time::timeout(Duration::from_secs(300), child).await.expect("it has no end").unwrap();
+        (status.success(), self.said.lock().unwrap().clone())
+    }
+}
+
 /// A run of its own with everything, past its first tick and batch; and all of its processes.
-async fn running(directory: &Path, arguments: &[&str]) -> (Child, HashSet<i32>) {
+async fn running(directory: &Path, arguments: &[&str]) -> (Running, HashSet<i32>) {
     let mut command = local(directory);
-    command.args(["--interval", "200ms"]).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let stderr = BufReader::new(child.stderr.take().unwrap());
-    let said = Arc::new(Mutex::new(String::new()));
-    let listener = Arc::clone(&said);
-    // To its end: a program whose terminal closes ends of that.
-    std::thread::spawn(move || {
-        for line in stderr.lines().map_while(Result::ok) {
-            listener.lock().unwrap().push_str(&line);
-        }
-    });
-    let has_said = |text| said.lock().unwrap().contains(text);
-    until("a tick and a batch", async || has_said(" published in ") && has_said(" stored, ")).await;
-    let processes = descendants(i32::try_from(child.id()).unwrap());
-    (child, processes)
+    command.args(["--interval", "200ms"]).args(arguments);
+    let running = Running::start(command);
+    running.until_it_works().await;
+    let processes = descendants(running.pid());
+    (running, processes)
+}
+
+#[tokio::test]
+async fn function_or_emulator_that_is_killed_ends_the_command_with_its_name_and_log() {
+    let place = Place::new("local_killed").await;
+    let website = Website::start(0).await.unwrap();
+    let directory = directory("local_killed");
+    for (process, expected) in [
+        ("/debug/probe", "error: probe ended (command killed"),
+        ("/debug/flush", "error: flush ended (command killed"),
+        ("cargo-lambda", "error: cargo lambda watch ended (signal: 9"),
+    ] {
+        let mut command = local(&directory);
+        command.args(["--interval", "200ms", &website.url("/fast")]).envs(place.variables());
+        command.env_remove("WM_URL");
+        let running = Running::start(command);
+        running.until_it_works().await;
+
+        kill(running.process(process), Signal::SIGKILL).unwrap();
+
+        let (is_success, said) = running.end().await;
+        assert!(!is_success && said.contains(expected), "{said}");
+        assert!(said.contains("functions.log:\n") && said.contains("tick done probed="), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn service_that_is_killed_ends_the_command_with_its_name_and_log() {
+    let directory = directory("local_service");
+    for (process, expected) in [("/bin/postgres", "error: Postgres ended"), ("kafka.Kafka", "error: Kafka ended")] {
+        let (running, _) = running(&directory, &["--fresh"]).await;
+
+        kill(running.process(process), Signal::SIGKILL).unwrap();
+
+        let (is_success, said) = running.end().await;
+        assert!(!is_success && said.contains(expected) && said.contains(".log:\n"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn function_that_ends_at_its_start_or_does_not_compile_is_reported_with_the_log() {
+    let place = Place::new("local_no_start").await;
+    let directory = directory("local_no_start");
+    let version = Command::new("rustc").arg("-vV").output().unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    // What the emulator starts in place of the function.
+    let runner = format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_"));
+    for (variable, program, expected) in [
+        (runner.as_str(), "/bin/false", "error: stats ended (command exited code=1)"),
+        ("RUSTC", "/bin/false", "error: the functions do not build"),
+    ] {
+        let mut command = local(&directory);
+        command.args(["--probes", "1", "http://127.0.0.1:1/"]).envs(place.variables()).env(variable, program);
+
+        let (is_success, said) = Running::start(command).end().await;
+
+        assert!(!is_success && said.contains(expected), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn directory_of_another_run_is_refused_at_once_with_its_process() {
+    let place = Place::new("local_twice").await;
+    let website = Website::start(0).await.unwrap();
+    let directory = directory("local_twice");
+    let command = || {
+        let mut command = local(&directory);
+        command.args(["--interval", "200ms", &website.url("/fast")]).envs(place.variables()).env_remove("WM_URL");
+        command
+    };
+    let first = Running::start(command());
+    first.until_it_works().await;
+
+    let (is_success, said) = Running::start(command()).end().await;
+
+    let expected =
+        format!("error: another cargo local (process {}) uses {}; stop it", first.pid(), directory.display());
+    assert!(!is_success && said.contains(&expected), "{said}");
+    kill(Pid::from_raw(first.pid()), Signal::SIGINT).unwrap();
+    assert!(first.end().await.0);
 }
 
 /// Every process of this machine: its number, its parent's, and its state, from `ps`.
@@ -170,14 +381,13 @@ fn alive(pids: &HashSet<i32>) -> Vec<i32> {
 async fn however_it_ends_no_process_is_left_and_the_data_stays_until_it_is_thrown_away() {
     let directory = directory("local_ended");
     for (signal, arguments) in [(Signal::SIGKILL, &["--fresh"][..]), (Signal::SIGINT, &[])] {
-        let (mut child, pids) = running(&directory, arguments).await;
+        let (running, pids) = running(&directory, arguments).await;
         // Postgres with its workers, Kafka, the emulator, three functions, and who watches over them.
         assert!(pids.len() > 10, "{pids:?}");
 
-        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
-        let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+        kill(Pid::from_raw(running.pid()), signal).unwrap();
 
-        assert_eq!(status.success(), signal == Signal::SIGINT);
+        assert_eq!(running.end().await.0, signal == Signal::SIGINT);
         until(&format!("all processes end after {signal}"), async || alive(&pids).is_empty()).await;
     }
 

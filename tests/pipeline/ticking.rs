@@ -5,11 +5,12 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use local_stack::website::Website;
 use probe::{Summary, input::Tick};
+use serde_json::json;
 use shared::timestamp;
 
 use crate::{
     delivering::{deliver, drained, source_of},
-    support::Place,
+    support::{Place, event},
 };
 
 const BUDGET: Duration = Duration::from_secs(60);
@@ -57,6 +58,61 @@ async fn a_tick_that_comes_twice_is_probed_once() {
     let doubled = "select count(*) from (select from probes where scheduled_at is not null
                    group by scheduled_at, target_id having count(*) > 1) as slots";
     assert_eq!(place.count(doubled).await, 1, "that of the event");
+}
+
+#[tokio::test]
+async fn event_with_a_time_that_no_schedule_has_is_probed_now_and_starts_no_schedule() {
+    let place = Place::new("ticking_implausible").await;
+    let website = Website::start(0).await.unwrap();
+    let probe = place.probe(&[("WM_URL", &website.url("/fast"))]);
+    // The sample event of the Lambda console.
+    let sample = json!({
+        "id": "cdc73f9d-aea9-11e3-9d5a-835b769c0d9c", "detail-type": "Scheduled Event", "source": "aws.events",
+        "account": "123456789012", "time": "1970-01-01T00:00:00Z", "region": "us-east-1",
+        "resources": ["arn:aws:events:us-east-1:123456789012:rule/ExampleRule"], "detail": {}
+    });
+    let far_ahead = json!({"scheduled_at": timestamp::format(timestamp::now() + SignedDuration::from_hours(1))});
+    for event in [sample, event("schedule-rule.json"), event("schedule-scheduler.json"), far_ahead] {
+        let summary = probe::run(&probe, Tick::from_event(&event).unwrap(), BUDGET).await.unwrap();
+
+        assert!(
+            summary.note.as_ref().is_some_and(|note| note.contains("probed now, outside the schedule")),
+            "{summary:?}"
+        );
+        assert_eq!((summary.up, summary.missed, summary.published), (1, 0, 1));
+    }
+    // One that a schedule may deliver so late is missed, as ever.
+    let late = Tick { scheduled_at: Some(timestamp::now() - SignedDuration::from_hours(1)), ..Tick::default() };
+    let late = probe::run(&probe, late, BUDGET).await.unwrap();
+    assert_eq!((late.note, late.up, late.missed), (None, 0, 1));
+
+    let functions = place.functions(&[]).await;
+    let (source, _deliveries) = deliver(source_of(&place), functions.client());
+    drained(&source_of(&place)).await;
+    source.abort();
+    assert_eq!(place.count("select count(*) from probes where scheduled_at is null").await, 4);
+    assert_eq!(place.count("select count(*) from probes where scheduled_at is not null").await, 1);
+    let before = "select count(*) from target_settings where since < now() - interval '2 hours'";
+    assert_eq!(place.count(before).await, 0);
+}
+
+#[tokio::test]
+async fn each_event_file_for_probe_gives_records_of_what_it_names() {
+    let place = Place::new("ticking_events").await;
+    let website = Website::start(0).await.unwrap();
+    let probe = place.probe(&[("WM_URL", &website.url("/fast")), ("WM_PROBE_TIMEOUT_MS", "20000")]);
+    let files = std::fs::read_dir(local_stack::workspace().join("events")).unwrap();
+    let mut names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.starts_with("probe-") || name.starts_with("schedule-"));
+    names.sort();
+
+    for name in names {
+        let summary = probe::run(&probe, Tick::from_event(&event(&name)).unwrap(), BUDGET).await.unwrap();
+
+        let slots = if ["probe-monitors.json", "probe-urls.json"].contains(&name.as_str()) { 2 } else { 1 };
+        let Summary { up, degraded, down, missed, .. } = summary;
+        assert_eq!((up + degraded + down, missed), (slots, 0), "{name}: {summary:?}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::BTreeSet, fs};
 
 use flush::FlushConfig;
-use local_stack::workspace;
+use local_stack::{functions, instance::program, workspace};
 use probe::ProbeConfig;
 use stats::StatsConfig;
 
@@ -81,4 +81,28 @@ fn what_functions_read_is_what_the_template_gives_and_the_readme_tells() {
     let all: BTreeSet<_> = functions.iter().flat_map(|(_, read)| read).chain(&exempt).cloned().collect();
     let unknown: Vec<_> = readme.difference(&all).filter(|name| !name.starts_with("WM_INVOKE_")).collect();
     assert!(unknown.is_empty(), "the README tells of, and nobody reads: {unknown:?}");
+}
+
+#[test]
+fn function_that_cannot_start_logs_every_mistake_in_words() {
+    functions::build().unwrap();
+    let cases = [
+        ("probe", "WM_PROBE_CA_FILE is \"/nonexistent.pem\": there is no such file; check the path"),
+        ("flush", "WM_DB_SSL_CA_FILE is \"/nonexistent.pem\": there is no such file; check the path"),
+        ("stats", "WM_DB_SSL_CA_FILE is \"/nonexistent.pem\": there is no such file; check the path"),
+    ];
+    for (function, mistake) in cases {
+        let mut command = std::process::Command::new(program(function).unwrap());
+        command.env_clear().env("WM_PROBE_CA_FILE", "/nonexistent.pem").env("WM_DB_SSL_CA_FILE", "/nonexistent.pem");
+
+        let output = command.output().unwrap();
+
+        let log = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        assert!(log.contains(&format!("failed to run {function}: invalid configuration:\n")), "{log}");
+        assert!(log.lines().any(|line| line.trim() == mistake) && log.contains(" is not set: expected "), "{log}");
+        for debug in ["Error {", "Error(", "Os {", "kind:"] {
+            assert!(!log.contains(debug), "{log}");
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! The three functions under `cargo lambda watch`, and what is needed to invoke them.
 
 use std::{
+    collections::BTreeSet,
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::Command,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -14,7 +16,7 @@ use stats::report::StatsReport;
 
 use crate::{
     front,
-    service::{self, Log, Service, StopSignal},
+    service::{self, Log, LogLines, Service, StopSignal},
     tools, workspace,
 };
 
@@ -23,10 +25,21 @@ const START_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long an invocation may take; the longest that Lambda allows behind a Kafka trigger is 14 minutes.
 const INVOKE_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// What the emulator says when a function ends; one that does not compile ends, too.
+const ENDS: [&str; 4] = ["command exited", "command killed", "command stopped", "command ended by exception"];
+
 /// The local Lambda emulator, serving the functions of this workspace.
 pub struct Functions {
     client: FunctionsClient,
     service: Service,
+    log: Mutex<EmulatorLog>,
+}
+
+/// What the emulator says of the functions. It does not start one again that ended, and leaves its callers waiting.
+struct EmulatorLog {
+    lines: LogLines,
+    /// Those that it started.
+    started: BTreeSet<String>,
 }
 
 /// Invokes functions; may be cloned and outlive nothing.
@@ -41,7 +54,15 @@ pub struct FunctionsClient {
 /// # Errors
 /// They do not compile.
 pub fn build() -> Result<()> {
-    build_with(&["--bins"])
+    build_with(&["--bins"], |_| ())
+}
+
+/// The same, and hands each line of cargo's to `observe`.
+///
+/// # Errors
+/// The same.
+pub fn build_watched(observe: impl FnMut(&str)) -> Result<()> {
+    build_with(&["--bins"], observe)
 }
 
 /// Builds the functions as they are released.
@@ -49,14 +70,14 @@ pub fn build() -> Result<()> {
 /// # Errors
 /// They do not compile.
 pub fn build_released() -> Result<()> {
-    build_with(&["--bins", "--release"])
+    build_with(&["--bins", "--release"], |_| ())
 }
 
-fn build_with(arguments: &[&str]) -> Result<()> {
+fn build_with(arguments: &[&str], observe: impl FnMut(&str)) -> Result<()> {
     let mut cargo = Command::new(tools::on_path("cargo").context("cargo is not on the PATH")?);
     cargo.arg("build").args(arguments).current_dir(workspace());
     as_from_a_shell(&mut cargo);
-    service::run(&cargo, None).context("the functions do not build")
+    service::run_watched(&cargo, None, observe).context("the functions do not build")
 }
 
 impl Functions {
@@ -90,15 +111,31 @@ impl Functions {
         let ready = || service.has_said("starting Runtime server") && TcpStream::connect(address).is_ok();
         service.wait_until(START_TIMEOUT, ready)?;
         let http = Client::builder().timeout(INVOKE_TIMEOUT).no_proxy().build()?;
-        Ok(Self { client: FunctionsClient { http, address }, service })
+        let log = Mutex::new(EmulatorLog { lines: service.follow_log()?, started: BTreeSet::new() });
+        Ok(Self { client: FunctionsClient { http, address }, service, log })
     }
 
-    /// Whether the emulator still runs.
+    /// Whether the emulator still runs, and each function that it started.
     ///
     /// # Errors
-    /// It ended; with the end of its log.
+    /// One of them ended; with the end of the log.
     pub fn check(&self) -> Result<()> {
-        self.service.check()
+        self.service.check()?;
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let EmulatorLog { lines, started } = &mut *log;
+        for line in lines {
+            if let Some((_, function)) = line.split_once("starting lambda function") {
+                started.extend(function.split('"').nth(1).map(str::to_owned));
+            }
+            if let Some(end) = ENDS.iter().find_map(|end| Some(line.get(line.find(end)?..)?.to_owned())) {
+                let processes = self.service.processes();
+                let is_gone = |name: &&String| !processes.iter().any(|command| is_of(command, name));
+                let names: Vec<_> = started.iter().filter(is_gone).map(String::as_str).collect();
+                let names = if names.is_empty() { "a function".to_owned() } else { names.join(", ") };
+                return Err(anyhow!("{names} ended ({end})\n{}", self.service.log_tail()));
+            }
+        }
+        Ok(())
     }
 
     /// What invokes them.
@@ -186,6 +223,12 @@ impl FunctionsClient {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// Whether a command line is that of a function, or of cargo that builds it.
+fn is_of(command: &str, function: &str) -> bool {
+    let program = command.split(' ').next().unwrap_or_default();
+    program.rsplit('/').next() == Some(function) || command.ends_with(&format!("--bin {function}"))
 }
 
 /// Takes away what an outer `cargo run` or `cargo test` put into the environment: with it, the inner cargo would think

@@ -9,6 +9,7 @@ pub mod front;
 pub mod functions;
 pub mod instance;
 pub mod kafka;
+pub mod lock;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod progress;

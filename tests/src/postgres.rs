@@ -87,6 +87,7 @@ impl Postgres {
         if fresh {
             remove(&data)?;
         }
+        check_version(&data, &binaries)?;
         if !data.is_dir() {
             // Made under another name first, so that one that was cut off is not taken for whole.
             let partial = directory.join("data.partial");
@@ -170,6 +171,27 @@ impl Postgres {
         drop(client);
         Ok(connection.await??)
     }
+}
+
+/// Checks that data of an earlier run are of the version of the server programs.
+fn check_version(data: &Path, binaries: &Path) -> Result<()> {
+    let Ok(of_data) = fs::read_to_string(data.join("PG_VERSION")) else { return Ok(()) };
+    let output = Command::new(binaries.join("postgres")).arg("--version").output();
+    let output = output.with_context(|| format!("cannot run {}/postgres", binaries.display()))?;
+    // postgres (PostgreSQL) 17.2 (Debian 17.2-1)
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.split_whitespace().nth(2).unwrap_or_default();
+    let major: String = version.chars().take_while(char::is_ascii_digit).collect();
+    if of_data.trim() != major {
+        bail!(
+            "the data in {} are of Postgres {}, and {} is of version {version}: install that Postgres, name another \
+             directory with --directory, or throw the data away with --fresh",
+            data.display(),
+            of_data.trim(),
+            binaries.display()
+        );
+    }
+    Ok(())
 }
 
 /// A file that the server's user alone can read; its path.

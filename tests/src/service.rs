@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{Read as _, Seek as _, SeekFrom},
+    io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -26,7 +26,9 @@ const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(50);
 /// How much of a log is shown when a service fails.
-const LOG_TAIL_BYTES: u64 = 2_000;
+const LOG_TAIL_BYTES: u64 = 8_000;
+/// The same in lines.
+const LOG_TAIL_LINES: usize = 20;
 
 /// The signal that asks a program to stop in an orderly way.
 #[derive(Debug, Clone, Copy)]
@@ -148,7 +150,7 @@ impl Service {
         fs::read(&self.log).is_ok_and(|log| String::from_utf8_lossy(&log).contains(text))
     }
 
-    /// The log and its last lines.
+    /// The path of the log and its last lines.
     #[must_use]
     pub fn log_tail(&self) -> String {
         let tail = || -> std::io::Result<String> {
@@ -157,9 +159,63 @@ impl Service {
             log.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
             let mut bytes = Vec::new();
             log.read_to_end(&mut bytes)?;
-            Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+            let text = String::from_utf8_lossy(&bytes);
+            let lines: Vec<_> = text.trim().lines().collect();
+            Ok(lines.get(lines.len().saturating_sub(LOG_TAIL_LINES)..).unwrap_or_default().join("\n"))
         };
         format!("{}:\n{}", self.log.display(), tail().unwrap_or_else(|error| error.to_string()))
+    }
+
+    /// A reader of the log from its beginning.
+    ///
+    /// # Errors
+    /// The log cannot be opened.
+    pub fn follow_log(&self) -> Result<LogLines> {
+        let log = File::open(&self.log).with_context(|| format!("cannot read {}", self.log.display()))?;
+        Ok(LogLines { log: BufReader::new(log), begun: String::new() })
+    }
+
+    /// The command lines of the processes that the supervisor started, and of those that they started.
+    #[must_use]
+    pub fn processes(&self) -> Vec<String> {
+        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).id().to_string();
+        let output = Command::new("ps").args(["-axo", "pid=,ppid=,args="]).output();
+        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let all: Vec<_> = text.lines().filter_map(process).collect();
+        let (mut parents, mut found) = (vec![supervisor], Vec::new());
+        while let Some(parent) = parents.pop() {
+            for (pid, _, arguments) in all.iter().filter(|(_, ppid, _)| *ppid == parent) {
+                parents.push((*pid).to_owned());
+                found.push((*arguments).to_owned());
+            }
+        }
+        found
+    }
+}
+
+/// A line of `ps`: the number of a process, that of its parent, and its command line.
+fn process(line: &str) -> Option<(&str, &str, &str)> {
+    let (pid, rest) = line.trim().split_once(' ')?;
+    let (ppid, arguments) = rest.trim_start().split_once(' ')?;
+    Some((pid, ppid, arguments.trim()))
+}
+
+/// The lines of a log that is being written.
+pub struct LogLines {
+    log: BufReader<File>,
+    /// The beginning of a line whose end is not written yet.
+    begun: String,
+}
+
+impl Iterator for LogLines {
+    type Item = String;
+
+    /// The next complete line, or `None` where no other is written yet.
+    fn next(&mut self) -> Option<String> {
+        let mut bytes = Vec::new();
+        self.log.read_until(b'\n', &mut bytes).ok()?;
+        self.begun += &String::from_utf8_lossy(&bytes);
+        self.begun.ends_with('\n').then(|| std::mem::take(&mut self.begun).trim_end().to_owned())
     }
 }
 
@@ -180,15 +236,37 @@ impl Drop for Service {
 /// # Errors
 /// It cannot be started or does not succeed.
 pub fn run(command: &Command, user: Option<UserId>) -> Result<()> {
+    run_watched(command, user, |_| ())
+}
+
+/// The same, and hands each line of its standard error to `observe`, as soon as it is there.
+///
+/// # Errors
+/// The same.
+pub fn run_watched(command: &Command, user: Option<UserId>, mut observe: impl FnMut(&str)) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let mut supervised = supervised(command, StopSignal::Term, user);
     let mut child = supervised.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let lifeline = child.stdin.take();
-    let output = child.wait_with_output().with_context(|| format!("cannot run {program}"))?;
+    let mut stdout = child.stdout.take().context("no standard output")?;
+    let stdout = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stdout.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let mut stderr = String::new();
+    for line in BufReader::new(child.stderr.take().context("no standard error")?).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        observe(&line);
+        stderr += &line;
+        stderr.push('\n');
+    }
+    let status = child.wait().with_context(|| format!("cannot run {program}"))?;
     drop(lifeline);
-    if !output.status.success() {
-        let text = [output.stdout, output.stderr].concat();
-        bail!("{program} failed ({})\n{}", output.status, String::from_utf8_lossy(&text).trim());
+    if !status.success() {
+        let stdout = stdout.join().map_err(|_| anyhow!("the output of {program} is lost"))??;
+        let text = String::from_utf8_lossy(&stdout) + stderr.as_str();
+        bail!("{program} failed ({status})\n{}", text.trim());
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::{
     io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -20,13 +21,15 @@ use shared::{
     database::DatabaseConfig,
     env::{Env, print_duration},
 };
+use stats::StatsConfig;
 
 use crate::{
     functions::{self, Functions},
     invoke_address,
     kafka::{Kafka, Stream, create_topic},
+    lock::DirectoryLock,
     postgres::Postgres,
-    progress::Progress,
+    progress::{Detail, Progress},
     tools,
 };
 
@@ -38,6 +41,15 @@ const GROUP: &str = "website-monitor-flush";
 const PAGE_PORT: u16 = 9_001;
 /// The database on the server that we start.
 const DATABASE: &str = "website_monitor";
+
+/// The variables that name files of certificates and keys.
+const FILES: [&str; 5] = [
+    "WM_PROBE_CA_FILE",
+    "WM_STREAM_SSL_CA_FILE",
+    "WM_STREAM_SSL_CERT_FILE",
+    "WM_STREAM_SSL_KEY_FILE",
+    "WM_DB_SSL_CA_FILE",
+];
 
 /// What to run and where.
 pub struct StackConfig {
@@ -63,6 +75,8 @@ pub struct StackConfig {
     pub database: Option<DatabaseConfig>,
     /// The same, as probe reads it with all that is said of TLS and of who we are.
     pub stream: StreamConfig,
+    /// The variables that name files of certificates and keys, with absolute paths.
+    pub files: Vec<(&'static str, String)>,
     /// `WM_STREAM_TOPIC`.
     pub topic: String,
     /// `WM_STREAM_CONSUMER_GROUP_ID`.
@@ -81,6 +95,14 @@ pub struct Stack {
     pub page_url: String,
     postgres: Option<Postgres>,
     kafka: Option<Kafka>,
+    _lock: DirectoryLock,
+}
+
+/// A part that was started.
+enum Part {
+    Postgres(Postgres),
+    Kafka(Kafka),
+    Functions,
 }
 
 /// What probe is to probe, and how often.
@@ -116,8 +138,9 @@ impl StackConfig {
         fresh: bool,
         what: What,
     ) -> Result<Self> {
-        let mut env = Env::new(lookup);
+        let env = Env::new(lookup);
         let topic = env.optional("WM_STREAM_TOPIC").unwrap_or_else(|| TOPIC.to_owned());
+        let group = env.optional("WM_STREAM_CONSUMER_GROUP_ID");
         let bootstrap_server = env.optional("WM_STREAM_BOOTSTRAP_SERVER");
         let connection_string = env.optional("WM_DB_CONNECTION_STRING");
         // What the functions will find. They read it here once, so that a mistake is told before anything starts.
@@ -130,6 +153,8 @@ impl StackConfig {
             "WM_PROBE_SPREAD" => Some(lookup(name).unwrap_or_else(|| "0s".to_owned())),
             // On one's own machine, its own services are what is probed.
             "WM_ALLOW_PRIVATE_TARGETS" => Some(lookup(name).unwrap_or_else(|| "true".to_owned())),
+            // Nobody but this machine can ask.
+            "WM_STATS_PUBLIC" => Some("true".to_owned()),
             "WM_STREAM_TOPIC" => Some(topic.clone()),
             "WM_STREAM_BOOTSTRAP_SERVER" => {
                 Some(bootstrap_server.clone().unwrap_or_else(|| "127.0.0.1:9092".to_owned()))
@@ -137,12 +162,22 @@ impl StackConfig {
             "WM_DB_CONNECTION_STRING" => Some(connection_string.clone().unwrap_or_else(|| "host=127.0.0.1".to_owned())),
             name => lookup(name),
         };
-        let (probe, flush) = (ProbeConfig::from_env(&planned), FlushConfig::from_env(&planned));
-        if let (Err(probe), Err(flush)) = (&probe, &flush) {
-            bail!("{probe}\n{flush}");
+        // All of them in one reading, so that every mistake is in one report.
+        let mut env = Env::new(&planned);
+        let ProbeConfig { allow_private_targets, source, defaults, spread, stream, .. } = ProbeConfig::read(&mut env);
+        let FlushConfig { database, .. } = FlushConfig::read(&mut env);
+        drop(StatsConfig::read(&mut env));
+        if stream.security.tls && bootstrap_server.is_none() {
+            env.mistake(
+                "WM_STREAM_SSL is set, but not WM_STREAM_BOOTSTRAP_SERVER: our own Kafka has no TLS".to_owned(),
+            );
         }
-        let (ProbeConfig { allow_private_targets, source, defaults, spread, stream, .. }, FlushConfig { database, .. }) =
-            (probe?, flush?);
+        if fresh && (bootstrap_server.is_some() || connection_string.is_some()) {
+            let services = "WM_STREAM_BOOTSTRAP_SERVER and WM_DB_CONNECTION_STRING";
+            env.mistake(format!("--fresh empties only what it starts itself: unset {services}, or leave --fresh out"));
+        }
+        let files = absolute(&env)?;
+        env.finish(())?;
         let What { mut urls, monitors, interval } = what;
         if monitors.is_some() {
             let read =
@@ -150,7 +185,7 @@ impl StackConfig {
             let read = read.map_err(|mistakes| anyhow!("{}", mistakes.join("\n")))?;
             urls = read.enabled.into_iter().map(|monitor| monitor.url).collect();
         }
-        let config = Self {
+        Ok(Self {
             directory,
             fresh,
             urls,
@@ -159,35 +194,50 @@ impl StackConfig {
             spread,
             allow_private_targets,
             stream,
-            group: env.optional("WM_STREAM_CONSUMER_GROUP_ID").unwrap_or_else(|| GROUP.to_owned()),
+            files,
+            group: group.unwrap_or_else(|| GROUP.to_owned()),
             database: connection_string.is_some().then_some(database),
-            topic: topic.clone(),
-            bootstrap_server: bootstrap_server.clone(),
-            connection_string: connection_string.clone(),
-        };
-        if config.stream.security.tls && config.bootstrap_server.is_none() {
-            env.mistake(
-                "WM_STREAM_SSL is set, but not WM_STREAM_BOOTSTRAP_SERVER: our own Kafka has no TLS".to_owned(),
-            );
-        }
-        if fresh && (config.bootstrap_server.is_some() || config.connection_string.is_some()) {
-            let services = "WM_STREAM_BOOTSTRAP_SERVER and WM_DB_CONNECTION_STRING";
-            env.mistake(format!("--fresh empties only what it starts itself: unset {services}, or leave --fresh out"));
-        }
-        Ok(env.finish(config)?)
+            topic,
+            bootstrap_server,
+            connection_string,
+        })
     }
 }
 
+/// The variables that name files, with paths that mean the same from the directory of the functions.
+fn absolute(env: &Env<'_>) -> Result<Vec<(&'static str, String)>> {
+    let given = FILES.iter().filter_map(|name| Some((*name, env.optional(name)?)));
+    given.map(|(name, path)| Ok((name, std::path::absolute(path)?.display().to_string()))).collect()
+}
+
 impl Stack {
-    /// The way to the Kafka that we do not start, unless we start one.
+    /// Connects to the Kafka and the Postgres that are not started here, and makes the topic in the former. Returns the way to
+    /// Kafka, if there is one.
     ///
     /// # Errors
-    /// A secret cannot be read that it needs.
-    pub async fn given_stream(config: &StackConfig) -> Result<Option<Stream>> {
-        if config.bootstrap_server.is_none() {
-            return Ok(None);
+    /// One of them does not answer, or refuses; names the variable.
+    pub async fn reach_given(config: &StackConfig, partitions: i32) -> Result<Option<Stream>> {
+        let database = async {
+            let Some(database) = &config.database else { return Ok(()) };
+            let connected = database.connect().await.map(drop);
+            connected.map_err(|error| anyhow!("WM_DB_CONNECTION_STRING cannot be used: {error}"))
+        };
+        let kafka = async {
+            let Some(server) = &config.bootstrap_server else { return Ok(None) };
+            let used = || format!("WM_STREAM_BOOTSTRAP_SERVER is {server}, which cannot be used");
+            let stream = Stream::new(Connection::open(&config.stream).await.with_context(used)?);
+            let made = create_topic(&stream, &config.topic, partitions).await;
+            made.map_err(|error| {
+                anyhow!("{error}; check that brokers answer there, and that WM_STREAM_SSL is what that port speaks")
+            })
+            .with_context(used)?;
+            Ok(Some(stream))
+        };
+        match tokio::join!(database, kafka) {
+            (Ok(()), result) => result,
+            (Err(database), Ok(_)) => Err(database),
+            (Err(database), Err(kafka)) => Err(anyhow!("{database:#}\n{kafka:#}")),
         }
-        Ok(Some(Stream::new(Connection::open(&config.stream).await?)))
     }
 
     /// Starts what is needed, everything at once, with the Kafka that is `given`, and writes the file `env` into the directory.
@@ -197,21 +247,8 @@ impl Stack {
     pub fn start(config: &StackConfig, given: Option<Stream>, progress: &Progress) -> Result<Self> {
         let (own_postgres, own_kafka) = (config.connection_string.is_none(), config.bootstrap_server.is_none());
         tools::check(own_postgres, own_kafka)?;
-        fs::create_dir_all(&config.directory).with_context(|| format!("cannot make {}", config.directory.display()))?;
-        let (postgres, kafka) = thread::scope(|scope| {
-            let postgres = scope.spawn(|| {
-                let start = || Postgres::start(&config.directory.join("postgres"), config.fresh, &[]);
-                own_postgres.then(|| progress.step("Postgres", start)).transpose()
-            });
-            let kafka = scope.spawn(|| {
-                let start = || Kafka::start(&config.directory.join("kafka"), config.fresh);
-                own_kafka.then(|| progress.step("Kafka", start)).transpose()
-            });
-            let built = progress.step("functions", functions::build);
-            let panicked = |_| anyhow!("a part of the stack panicked while it started");
-            let services = (postgres.join().map_err(panicked)??, kafka.join().map_err(panicked)??);
-            built.map(|()| services)
-        })?;
+        let lock = DirectoryLock::take(&config.directory)?;
+        let (postgres, kafka) = start_parts(config, own_postgres, own_kafka, progress)?;
         let stream = kafka.as_ref().map(Kafka::stream).or(given).context("no Kafka")?;
         let connection_string = match (&postgres, &config.connection_string) {
             (Some(postgres), _) => postgres.connection_string(DATABASE),
@@ -229,19 +266,20 @@ impl Stack {
             ("WM_STREAM_TOPIC", config.topic.clone()),
             ("WM_DB_CONNECTION_STRING", connection_string.clone()),
         ]);
-        let functions = progress.step("cargo lambda watch", || {
+        environment.extend(config.files.iter().cloned());
+        let functions = progress.step("cargo lambda watch", |_| {
             let log = config.directory.join("functions.log");
             // Somebody else may take the port while we start.
             Functions::start(invoke_address(9_000)?, &environment, &log)
                 .or_else(|_| Functions::start(invoke_address(0)?, &environment, &log))
         })?;
         let page_url = functions.client().page_url(PAGE_PORT)?;
-        let stack = Self { functions, stream, connection_string, page_url, postgres, kafka };
+        let stack = Self { functions, stream, connection_string, page_url, postgres, kafka, _lock: lock };
         stack.write_env(config)?;
         Ok(stack)
     }
 
-    /// Makes the database and the topic, where they are not there.
+    /// Makes the database and the topic in what was started here, where they are not there.
     ///
     /// # Errors
     /// Postgres or Kafka refuses.
@@ -249,12 +287,16 @@ impl Stack {
         if let Some(postgres) = &self.postgres {
             postgres.create_database(DATABASE).await?;
         }
-        if let Some(database) = &config.database {
-            database.connect().await.context("WM_DB_CONNECTION_STRING leads to no database")?;
+        if self.kafka.is_some() {
+            create_topic(&self.stream, &config.topic, partitions).await?;
         }
-        let made = create_topic(&self.stream, &config.topic, partitions).await;
-        let variable = || format!("WM_STREAM_BOOTSTRAP_SERVER is {}", self.stream.bootstrap_server);
-        if config.bootstrap_server.is_some() { made.with_context(variable) } else { Ok(made?) }
+        Ok(())
+    }
+
+    /// The address of stats for clients. It is that of the page, since the emulator ends a function whose client goes away.
+    #[must_use]
+    pub fn stats_url(&self) -> String {
+        format!("{}stats", self.page_url)
     }
 
     /// Whether all of it still runs.
@@ -276,7 +318,7 @@ impl Stack {
             ("WM_STREAM_TOPIC", config.topic.clone()),
             ("WM_STREAM_CONSUMER_GROUP_ID", config.group.clone()),
             ("WM_DB_CONNECTION_STRING", self.connection_string.clone()),
-            ("WM_STATS_URL", functions.stats_url()),
+            ("WM_STATS_URL", self.stats_url()),
             ("WM_PAGE_URL", self.page_url.clone()),
             ("WM_INVOKE_ADDRESS", functions.address().ip().to_string()),
             ("WM_INVOKE_PORT", functions.address().port().to_string()),
@@ -288,6 +330,59 @@ impl Stack {
         }
         Ok(())
     }
+}
+
+/// Starts Postgres and Kafka, where they are wanted, and builds the functions, all at once. The first that fails ends the
+/// wait: this process ends soon, and what it started with it.
+fn start_parts(
+    config: &StackConfig,
+    own_postgres: bool,
+    own_kafka: bool,
+    progress: &Progress,
+) -> Result<(Option<Postgres>, Option<Kafka>)> {
+    let (started, parts) = mpsc::channel();
+    let mut wanted = 0;
+    let mut start = |name: &'static str, work: Box<dyn FnOnce(&Detail) -> Result<Part> + Send>| {
+        let (started, progress) = (started.clone(), progress.clone());
+        wanted += 1;
+        // Where nobody waits any more, another part has failed.
+        thread::spawn(move || started.send(progress.step(name, work)).unwrap_or_default());
+    };
+    let (directory, fresh) = (&config.directory, config.fresh);
+    if own_postgres {
+        let directory = directory.join("postgres");
+        start("Postgres", Box::new(move |_| Ok(Part::Postgres(Postgres::start(&directory, fresh, &[])?))));
+    }
+    if own_kafka {
+        let directory = directory.join("kafka");
+        start("Kafka", Box::new(move |_| Ok(Part::Kafka(Kafka::start(&directory, fresh)?))));
+    }
+    start(
+        "functions",
+        Box::new(|detail| {
+            functions::build_watched(|line| detail.set(line))?;
+            Ok(Part::Functions)
+        }),
+    );
+    drop(started);
+    let (mut postgres, mut kafka) = (None, None);
+    for _ in 0..wanted {
+        match parts.recv().context("a part of the stack panicked while it started").flatten() {
+            Ok(Part::Postgres(started)) => postgres = Some(started),
+            Ok(Part::Kafka(started)) => kafka = Some(started),
+            Ok(Part::Functions) => {}
+            Err(error) => {
+                stop_behind((postgres, kafka));
+                return Err(error);
+            }
+        }
+    }
+    Ok((postgres, kafka))
+}
+
+/// Stops what runs while the error is shown that ends this process. What is not stopped by then ends because this process does.
+pub fn stop_behind(parts: impl Send + 'static) {
+    thread::spawn(move || drop(parts));
 }
 
 /// The file that says where everything is.

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use rustls::pki_types::CertificateDer;
 use shared::{
     env::{ConfigError, Env, Hidden},
     record::MAX_NAME_BYTES,
@@ -44,8 +45,8 @@ pub struct ProbeConfig {
     pub location: String,
     /// `WM_ALLOW_PRIVATE_TARGETS`: whether targets in private networks and on this machine are probed. Default false.
     pub allow_private_targets: bool,
-    /// `WM_PROBE_CA_FILE`: roots, in PEM, that targets are trusted by beside those of Mozilla.
-    pub ca_file: Option<String>,
+    /// `WM_PROBE_CA_FILE`: certificates, in PEM, that are trusted for targets in addition to Mozilla's roots.
+    pub extra_roots: Vec<CertificateDer<'static>>,
     /// `AWS_LAMBDA_RUNTIME_API`: what is never probed.
     pub runtime_api: Option<String>,
     /// Where records go.
@@ -59,9 +60,16 @@ impl ProbeConfig {
     /// Every mistake, each naming its variable.
     pub fn from_env(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut env = Env::new(lookup);
-        let defaults = Defaults::from_env(&mut env);
+        let config = Self::read(&mut env);
+        env.finish(config)
+    }
+
+    /// The same as part of another configuration. Mistakes are noted in `env`.
+    #[must_use]
+    pub fn read(env: &mut Env<'_>) -> Self {
+        let defaults = Defaults::from_env(env);
         let spread = env.duration("WM_PROBE_SPREAD", SPREAD, Duration::ZERO..=Duration::from_secs(600));
-        let source = Source::from_env(&mut env, lookup, &defaults);
+        let source = Source::from_env(env, &defaults);
         let extension = Extension {
             port: env.parsed("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", extension::PORT, "a port", |port| *port > 0),
             token: env.optional("AWS_SESSION_TOKEN").map(Hidden),
@@ -73,10 +81,10 @@ impl ProbeConfig {
             env.mistake(format!("WM_LOCATION is longer than the {MAX_NAME_BYTES} bytes that a record may carry"));
         }
         let allow_private_targets = env.switch("WM_ALLOW_PRIVATE_TARGETS");
-        let ca_file = env.optional("WM_PROBE_CA_FILE");
+        let extra_roots = env.root_certificates("WM_PROBE_CA_FILE").unwrap_or_default();
         let runtime_api = env.optional("AWS_LAMBDA_RUNTIME_API");
-        let stream = StreamConfig::from_env(&mut env);
-        env.finish(Self {
+        let stream = StreamConfig::from_env(env);
+        Self {
             source,
             defaults,
             spread,
@@ -84,10 +92,10 @@ impl ProbeConfig {
             concurrency,
             location: location.unwrap_or_else(|| "local".to_owned()),
             allow_private_targets,
-            ca_file,
+            extra_roots,
             runtime_api,
             stream,
-        })
+        }
     }
 }
 

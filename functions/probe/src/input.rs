@@ -1,8 +1,9 @@
 //! The event: what to probe and for which tick.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use shared::timestamp;
 
 use crate::{config::check_url, plan::Shard};
 
@@ -16,6 +17,12 @@ pub struct Tick {
     /// The time of the schedule. With it, monitors are probed when it is their turn; without it, all at once and now.
     pub scheduled_at: Option<Timestamp>,
 }
+
+/// The oldest tick that a schedule still delivers: Lambda keeps an event for six hours at most
+/// (`MaximumEventAgeInSeconds`).
+const MAX_AGE: SignedDuration = SignedDuration::from_hours(6);
+/// How far the clock of a schedule may be ahead of this one.
+const MAX_AHEAD: SignedDuration = SignedDuration::from_mins(1);
 
 /// What to probe.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,16 +50,6 @@ pub enum Selection {
 )]
 pub struct InputError(pub(crate) String);
 
-/// What an EventBridge rule and EventBridge Scheduler put around a `detail`. The rule's is an object, the Scheduler's
-/// a string of JSON.
-#[derive(Deserialize)]
-struct Envelope {
-    #[serde(with = "shared::timestamp")]
-    time: Timestamp,
-    #[serde(default)]
-    detail: Value,
-}
-
 /// The input that a person, a test or a schedule with an `Input` of its own sends.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
@@ -63,8 +60,8 @@ struct Custom {
     tags: Option<Vec<String>>,
     shard: Option<u32>,
     shards: Option<u32>,
-    #[serde(default, with = "shared::timestamp::option")]
-    scheduled_at: Option<Timestamp>,
+    #[serde(default)]
+    scheduled_at: Value,
 }
 
 impl Tick {
@@ -76,17 +73,35 @@ impl Tick {
         match event {
             Value::Null => Ok(Self::default()),
             Value::Object(fields) if fields.contains_key("detail-type") => {
-                let envelope: Envelope = read(event)?;
-                let inner = match &envelope.detail {
+                // An EventBridge rule has an object here, EventBridge Scheduler a string of JSON.
+                let inner = match &event["detail"] {
                     Value::Null => Self::default(),
                     Value::String(text) if text.trim().is_empty() => Self::default(),
                     Value::String(text) => custom(&read_text(text)?)?,
                     detail => custom(detail)?,
                 };
-                Ok(Self { scheduled_at: inner.scheduled_at.or(Some(envelope.time)), ..inner })
+                let time = match inner.scheduled_at {
+                    Some(time) => time,
+                    None => read_time("time", &event["time"])?,
+                };
+                Ok(Self { scheduled_at: Some(time), ..inner })
             }
             event => custom(event),
         }
+    }
+
+    /// Takes away a time that no schedule has at `now`: more than six hours ago, or more than a minute ahead. Sample events and
+    /// events that are sent again by hand have such times. Their monitors are probed once and now, and nothing counts as
+    /// scheduled since then. Returns a sentence about that for people, or `None` where the time stays.
+    pub fn drop_implausible_time(&mut self, now: Timestamp) -> Option<String> {
+        let time = self.scheduled_at?;
+        let reason = match now.duration_since(time) {
+            age if age > MAX_AGE => "more than six hours ago",
+            age if age < -MAX_AHEAD => "more than a minute ahead",
+            _ => return None,
+        };
+        self.scheduled_at = None;
+        Some(format!("the event has the schedule time {time}, which is {reason}: probed now, outside the schedule"))
     }
 
     /// A tick that probes these URLs, once and now.
@@ -127,7 +142,28 @@ fn custom(event: &Value) -> Result<Tick, InputError> {
         }
         _ => return Err(InputError("\"shard\" and \"shards\" go together".to_owned())),
     };
+    let scheduled_at = match &scheduled_at {
+        Value::Null => None,
+        time => Some(read_time("scheduled_at", time)?),
+    };
     Ok(Tick { selection, shard, scheduled_at })
+}
+
+/// Reads the time of a schedule from a field.
+fn read_time(name: &str, value: &Value) -> Result<Timestamp, InputError> {
+    let expected = "expected the time of the schedule, as in \"2026-11-23T12:00:00Z\"; to probe now, send {} or another form \
+                    below";
+    match value {
+        Value::String(text) if text.contains("<aws.") => Err(InputError(format!(
+            "\"{name}\" is {text:?}, which EventBridge Scheduler alone replaces by a time; to probe now, leave it out"
+        ))),
+        Value::String(text) if text.trim().is_empty() => Err(InputError(format!("\"{name}\" is empty: {expected}"))),
+        Value::String(text) => {
+            timestamp::parse(text).map_err(|error| InputError(format!("\"{name}\" is wrong: {error}; {expected}")))
+        }
+        Value::Null => Err(InputError(format!("\"{name}\" is missing: {expected}"))),
+        other => Err(InputError(format!("\"{name}\" is {other}: {expected}"))),
+    }
 }
 
 /// Ids, or whole monitors.
@@ -196,6 +232,30 @@ mod tests {
     }
 
     #[test]
+    fn time_that_no_schedule_has_now_is_dropped_with_words() {
+        let now = "2026-11-23T12:00:00Z";
+        let kept = ["2026-11-23T12:00:00", "2026-11-23T12:01:00.000000001Z", "2026-11-23T07:00:00+01:00"];
+        let dropped = [
+            ("1970-01-01T00:00:00Z", "which is more than six hours ago: probed now"),
+            ("2026-11-23T05:59:59.999999Z", "which is more than six hours ago: probed now"),
+            ("0001-01-01T00:00:00Z", "which is more than six hours ago: probed now"),
+            ("2026-11-23T12:01:00.000001Z", "which is more than a minute ahead: probed now"),
+            ("9999-12-30T22:00:00Z", "which is more than a minute ahead: probed now"),
+        ];
+        for time in kept {
+            let mut tick = tick(&json!({"detail-type": "Scheduled Event", "time": time, "detail": {}}));
+            assert_eq!(tick.drop_implausible_time(now.parse().unwrap()), None);
+            assert!(tick.scheduled_at.is_some());
+        }
+        for (time, words) in dropped {
+            let mut tick = tick(&json!({"scheduled_at": time}));
+            assert!(tick.drop_implausible_time(now.parse().unwrap()).unwrap().contains(words), "{time}");
+            assert_eq!(tick, Tick::default());
+        }
+        assert_eq!(Tick::default().drop_implausible_time(now.parse().unwrap()), None);
+    }
+
+    #[test]
     fn custom_input_carries_urls_or_monitors_or_selects_them() {
         let selection = |event: Value| tick(&event).selection;
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
@@ -230,11 +290,21 @@ mod tests {
             (json!({"shard": 0, "shards": 0}), "\"shard\" is 0 of 0"),
             (json!({"shard": 1}), "go together"),
             (json!({"shard": -1, "shards": 2}), "invalid value"),
-            (json!({"scheduled_at": "soon"}), "\"soon\" is not a timestamp"),
+            (json!({"scheduled_at": "soon"}), "\"scheduled_at\" is wrong: \"soon\" is not a timestamp"),
+            (json!({"scheduled_at": ""}), "\"scheduled_at\" is empty: expected the time of the schedule"),
+            (
+                json!({"scheduled_at": 1_795_435_200}),
+                "\"scheduled_at\" is 1795435200: expected the time of the schedule",
+            ),
+            (json!({"scheduled_at": "0000-01-01T00:00:00Z"}), "the year must be from 1 to 9999"),
+            (json!({"scheduled_at": "<aws.scheduler.scheduled-time>"}), "EventBridge Scheduler alone replaces"),
             (json!(["https://a.test"]), "not an object"),
             (json!("https://a.test"), "not an object"),
             (json!({"detail-type": "x", "time": "2026-11-23T12:00:00Z", "detail": "{"}), "its detail is not JSON"),
-            (json!({"detail-type": "x", "detail": {}}), "missing field `time`"),
+            (json!({"detail-type": "x", "detail": {}}), "\"time\" is missing: expected the time of the schedule"),
+            (json!({"detail-type": "x", "time": null}), "\"time\" is missing: expected the time of the schedule"),
+            (json!({"detail-type": "x", "time": " ", "detail": {}}), "\"time\" is empty"),
+            (json!({"detail-type": "x", "time": 0, "detail": {}}), "\"time\" is 0: expected"),
         ];
         for (event, expected) in refused {
             let error = Tick::from_event(&event).unwrap_err().to_string();

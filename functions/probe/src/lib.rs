@@ -65,7 +65,7 @@ impl Probe {
     /// Prepares the HTTP client; Kafka is connected to by [`Probe::connect`] or the first invocation.
     ///
     /// # Errors
-    /// `WM_PROBE_CA_FILE` cannot be used.
+    /// TLS cannot be set up.
     pub fn new(config: ProbeConfig) -> Result<Self, ProbeError> {
         let requester = Requester::new(&config)?;
         Ok(Self {

@@ -44,11 +44,11 @@ impl Requester {
     /// Prepares TLS, and the guard of what may be connected to.
     ///
     /// # Errors
-    /// `WM_PROBE_CA_FILE` cannot be used.
+    /// TLS cannot be set up.
     pub fn new(config: &ProbeConfig) -> Result<Self, TlsError> {
         let egress = Egress::new(config.allow_private_targets, config.runtime_api.as_deref());
         Ok(Self {
-            exchanger: Exchanger::new(egress, config.ca_file.as_deref())?,
+            exchanger: Exchanger::new(egress, &config.extra_roots)?,
             location: config.location.clone(),
             in_flight: AtomicU32::new(0),
         })

@@ -54,6 +54,9 @@ pub struct Summary {
     pub published: usize,
     /// Time taken by the invocation, in milliseconds.
     pub elapsed_ms: u64,
+    /// A sentence about what was done in another way than the event asks; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What the slots of an invocation share.
@@ -76,13 +79,19 @@ type Published = (Outcome, bool, Result<(), PublishError>);
 /// soon as it is there, and returns when all are acknowledged. Apart from [`handle`](crate::handle) so that it can be called
 /// without Lambda.
 ///
+/// A tick whose time is long past or far ahead is none of a schedule: it is [probed now](Tick::drop_implausible_time), as by hand.
+///
 /// Each slot ends as one verdict. What could not be probed, or not for as long as its timeout says, before only the time for
 /// Kafka was left, is a record too: it was missed.
 ///
 /// # Errors
 /// Nothing to probe, no Kafka, or, with their count, records that were not acknowledged within `budget`.
-pub async fn run(probe: &Probe, tick: Tick, budget: Duration) -> Result<Summary, ProbeError> {
+pub async fn run(probe: &Probe, mut tick: Tick, budget: Duration) -> Result<Summary, ProbeError> {
     let (started, now) = (Instant::now(), Timestamp::now());
+    let note = tick.drop_implausible_time(now);
+    if let Some(note) = &note {
+        tracing::warn!("{note}");
+    }
     let deadline = started + budget;
     let preparing = async { Ok::<_, ProbeError>((monitors(probe, &tick).await?, probe.connect().await?)) };
     let (monitors, publisher) = timeout_at(deadline, preparing).await.map_err(|_| ProbeError::NoTime)??;
@@ -107,7 +116,7 @@ pub async fn run(probe: &Probe, tick: Tick, budget: Duration) -> Result<Summary,
     let work = async |slot| (slot, invocation.work(slot).await);
     let mut working: FuturesUnordered<_> = slots.iter().map(work).collect();
 
-    let (mut summary, mut records) = (Summary { repeated: all - slots.len(), ..Summary::default() }, 0);
+    let (mut summary, mut records) = (Summary { repeated: all - slots.len(), note, ..Summary::default() }, 0);
     let mut failure = None;
     // Ends early only if Kafka takes longer than its reserve.
     while let Ok(Some((slot, published))) = timeout_at(deadline, working.next()).await {
@@ -128,7 +137,7 @@ pub async fn run(probe: &Probe, tick: Tick, budget: Duration) -> Result<Summary,
     summary.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     records += working.len();
     // Metrics are made of this line, by the names in it.
-    let Summary { probed, up, degraded, down, missed, retried, repeated, published, elapsed_ms } = summary;
+    let Summary { probed, up, degraded, down, missed, retried, repeated, published, elapsed_ms, .. } = summary;
     tracing::info!(probed, up, degraded, down, missed, retried, repeated, published, elapsed_ms, "tick done");
     match records - summary.published {
         0 => Ok(summary),

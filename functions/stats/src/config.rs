@@ -50,17 +50,24 @@ impl StatsConfig {
     /// Every mistake, each naming its variable.
     pub fn from_env(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut env = Env::new(lookup);
-        let database = DatabaseConfig::from_env(&mut env);
-        let access = Access::from_env(&mut env);
-        let cors = Cors::from_env(&mut env);
-        let prefix = read_prefix(&mut env);
+        let config = Self::read(&mut env);
+        env.finish(config)
+    }
+
+    /// The same as part of another configuration. Mistakes are noted in `env`.
+    #[must_use]
+    pub fn read(env: &mut Env<'_>) -> Self {
+        let database = DatabaseConfig::from_env(env);
+        let access = Access::from_env(env);
+        let cors = Cors::from_env(env);
+        let prefix = read_prefix(env);
         let seconds = |from, to| Duration::from_secs(from)..=Duration::from_secs(to);
         let max_age = env.duration("WM_STATS_MAX_AGE", MAX_AGE, seconds(0, 3_600));
         if max_age.subsec_nanos() > 0 {
             env.mistake("WM_STATS_MAX_AGE has parts of a second: expected whole seconds, as in 10s".to_owned());
         }
         let query_timeout = env.duration("WM_STATS_QUERY_TIMEOUT", QUERY_TIMEOUT, seconds(1, 900));
-        env.finish(Self { database, access, cors, prefix, max_age, query_timeout })
+        Self { database, access, cors, prefix, max_age, query_timeout }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_postgres::{
 };
 
 use super::{
-    connect::read_roots,
+    connect::root_store,
     error::{DatabaseError, causes},
 };
 use crate::{aws::secret::Secret, env::Env};
@@ -249,21 +249,13 @@ fn read_auth(env: &mut Env<'_>) -> Password {
 }
 
 fn read_trust(env: &mut Env<'_>) -> Roots {
-    let file = env.optional("WM_DB_SSL_CA_FILE");
-    match (file, env.secret("WM_DB_CA_SECRET_ARN")) {
-        (Some(_), Some(_)) => {
-            env.mistake("WM_DB_SSL_CA_FILE and WM_DB_CA_SECRET_ARN are both set: leave one out".to_owned());
-            Roots::Known
-        }
-        (Some(file), None) => {
-            match std::fs::read(&file).map_err(|error| error.to_string()).and_then(|pem| read_roots(&pem)) {
-                Ok(roots) => Roots::Given(Arc::new(roots)),
-                Err(error) => {
-                    env.mistake(format!("WM_DB_SSL_CA_FILE is {file:?}: {error}; expected a file of PEM certificates"));
-                    Roots::Known
-                }
-            }
-        }
+    let certificates = env.root_certificates("WM_DB_SSL_CA_FILE");
+    let secret = env.secret("WM_DB_CA_SECRET_ARN");
+    if secret.is_some() && env.optional("WM_DB_SSL_CA_FILE").is_some() {
+        env.mistake("WM_DB_SSL_CA_FILE and WM_DB_CA_SECRET_ARN are both set: leave one out".to_owned());
+    }
+    match (certificates, secret) {
+        (Some(certificates), _) => Roots::Given(Arc::new(root_store(certificates))),
         (None, Some(secret)) => Roots::Secret(secret),
         (None, None) => Roots::Known,
     }

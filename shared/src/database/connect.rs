@@ -14,9 +14,12 @@ use super::{
     config::{CONNECT_TIMEOUT, DatabaseConfig, Password, Roots, host_name},
     error::{DatabaseError, causes},
 };
-use crate::aws::{
-    self,
-    presign::{PresignError, Signer, percent_encoded},
+use crate::{
+    aws::{
+        self,
+        presign::{PresignError, Signer, percent_encoded},
+    },
+    env::pem::read_root_certificates,
 };
 
 /// The authorities of Amazon RDS, which are among nobody else's roots.
@@ -62,8 +65,8 @@ impl DatabaseConfig {
         let roots = match &self.roots {
             Roots::Given(roots) => Arc::clone(roots),
             Roots::Secret(secret) => {
-                let roots = read_roots(secret.read_certificates().await?.as_bytes());
-                Arc::new(roots.map_err(|reason| secret.error(format!("cannot be used: {reason}")))?)
+                let certificates = read_root_certificates(secret.read_certificates().await?.as_bytes());
+                Arc::new(root_store(certificates.map_err(|reason| secret.error(format!("cannot be used: {reason}")))?))
             }
             Roots::Known => Arc::new(known_roots(host_name(&self.postgres).unwrap_or_default())),
         };
@@ -97,13 +100,11 @@ where
     });
 }
 
-/// The certificates of a text in PEM.
-pub(super) fn read_roots(pem: &[u8]) -> Result<RootCertStore, String> {
+/// The roots that certificates are, each of which was checked.
+pub(super) fn root_store(certificates: Vec<CertificateDer<'static>>) -> RootCertStore {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        roots.add(certificate.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
-    }
-    if roots.is_empty() { Err("no certificate in it".to_owned()) } else { Ok(roots) }
+    roots.add_parsable_certificates(certificates);
+    roots
 }
 
 /// The system's roots, and those of RDS for a host of it (RDS Proxy has certificates of the former). None at all is not
@@ -151,7 +152,7 @@ mod tests {
     #[test]
     fn the_authorities_of_rds_are_trusted_for_hosts_of_rds_alone() {
         let whole = CertificateDer::pem_slice_iter(RDS).collect::<Result<Vec<_>, _>>().unwrap();
-        assert_eq!(read_roots(RDS).unwrap().len(), whole.len());
+        assert_eq!(read_root_certificates(RDS).unwrap().len(), whole.len());
         let more =
             known_roots("db.abc.eu-west-1.rds.amazonaws.com").len() - known_roots("rds.amazonaws.com.evil.test").len();
         assert_eq!(more, whole.len());

@@ -24,7 +24,7 @@ use std::{sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use reqwest::{Method, Response, header::HeaderMap};
-use rustls::ClientConfig;
+use rustls::{ClientConfig, pki_types::CertificateDer};
 use shared::{
     Millis,
     record::{Failure, FailureKind, Hop, Phases},
@@ -91,12 +91,12 @@ pub struct Answer {
 }
 
 impl Exchanger {
-    /// Prepares TLS with Mozilla's roots and those in a file.
+    /// Prepares TLS with Mozilla's roots and more.
     ///
     /// # Errors
-    /// The file cannot be used.
-    pub fn new(egress: Egress, ca_file: Option<&str>) -> Result<Self, TlsError> {
-        Ok(Self { tls: tls::settings(ca_file)?, egress: Arc::new(egress) })
+    /// TLS cannot be set up.
+    pub fn new(egress: Egress, extra_roots: &[CertificateDer<'static>]) -> Result<Self, TlsError> {
+        Ok(Self { tls: tls::settings(extra_roots)?, egress: Arc::new(egress) })
     }
 
     /// One that may go to this machine as well, for what is no target.

@@ -7,47 +7,25 @@ use rustls::{
     ClientConfig, RootCertStore,
     client::Resumption,
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, pem::PemObject as _},
+    pki_types::CertificateDer,
 };
 use x509_parser::parse_x509_certificate;
 
 use super::clock::Clock;
 
-/// Why TLS cannot be set up.
+/// Why TLS cannot be set up: the provider refuses its own defaults.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// The provider refuses its own defaults.
-    #[error(transparent)]
-    Provider(#[from] rustls::Error),
-    /// `WM_PROBE_CA_FILE` cannot be used.
-    #[error("WM_PROBE_CA_FILE is {file:?}: {reason}")]
-    CaFile {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
+#[error(transparent)]
+pub struct TlsError(#[from] rustls::Error);
 
-/// The settings that every hop starts from: Mozilla's roots, which come with the program, and those of a file; HTTP/2 and
-/// HTTP/1.1.
+/// The settings that every hop starts from: Mozilla's roots, which come with the program, and more; HTTP/2 and HTTP/1.1.
 ///
 /// # Errors
-/// The file cannot be read, or holds no certificate.
-pub(super) fn settings(ca_file: Option<&str>) -> Result<ClientConfig, TlsError> {
+/// The provider refuses its own defaults.
+pub(super) fn settings(extra_roots: &[CertificateDer<'static>]) -> Result<ClientConfig, TlsError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(file) = ca_file {
-        let mistake = |reason: String| TlsError::CaFile { file: file.to_owned(), reason };
-        let certificates = CertificateDer::pem_file_iter(file).map_err(|error| mistake(error.to_string()))?;
-        let before = roots.len();
-        for certificate in certificates {
-            let certificate = certificate.map_err(|error| mistake(error.to_string()))?;
-            roots.add(certificate).map_err(|error| mistake(error.to_string()))?;
-        }
-        if roots.len() == before {
-            return Err(mistake("it holds no certificate; expected PEM".to_owned()));
-        }
-    }
+    // None is left out: the configuration checked each.
+    roots.add_parsable_certificates(extra_roots.iter().cloned());
     let provider = Arc::new(aws_lc_rs::default_provider());
     warm(&provider)?;
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;

@@ -37,18 +37,16 @@ pub struct MonitorsFile {
 
 impl Source {
     /// Finds the source, and notes what is wrong with it in `env`. What only an extension can resolve is taken to be good.
-    pub(crate) fn from_env(env: &mut Env<'_>, lookup: &dyn Fn(&str) -> Option<String>, defaults: &Defaults) -> Self {
+    pub(crate) fn from_env(env: &mut Env<'_>, defaults: &Defaults) -> Self {
+        let lookup = env.lookup();
         let urls = env.optional("WM_URL").map(|list| {
             list.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect::<Vec<_>>()
         });
         let source = match (urls, env.optional("WM_MONITORS_FILE")) {
             (Some(urls), None) => Self::Urls(urls),
-            (None, Some(path)) => match fs::read_to_string(&path) {
-                Ok(text) => Self::File(MonitorsFile::new(path, text, lookup)),
-                Err(error) => {
-                    env.mistake(format!("WM_MONITORS_FILE is {path:?}: {error}"));
-                    return Self::Urls(Vec::new());
-                }
+            (None, Some(_)) => match env.text_file("WM_MONITORS_FILE") {
+                Some((path, text)) => Self::File(MonitorsFile::new(path, text, lookup)),
+                None => return Self::Urls(Vec::new()),
             },
             (None, None) => match MonitorsFile::shipped(env.optional("LAMBDA_TASK_ROOT").as_deref(), lookup) {
                 Ok(file) => Self::File(file),
@@ -156,7 +154,7 @@ mod tests {
     fn ids(task_root: &str) -> Vec<Option<String>> {
         let lookup = |name: &str| (name == "LAMBDA_TASK_ROOT").then(|| task_root.to_owned());
         let mut env = Env::new(&lookup);
-        let source = Source::from_env(&mut env, &lookup, &defaults());
+        let source = Source::from_env(&mut env, &defaults());
         env.finish(()).unwrap();
         let monitors = source.read(&defaults(), |_| Err("unused".to_owned())).unwrap();
         monitors.enabled.into_iter().map(|monitor| monitor.id).collect()
@@ -165,7 +163,7 @@ mod tests {
     fn mistakes(variables: &[(&str, &str)]) -> String {
         let lookup = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         let mut env = Env::new(&lookup);
-        Source::from_env(&mut env, &lookup, &defaults());
+        Source::from_env(&mut env, &defaults());
         env.finish(()).err().map(|error| error.to_string()).unwrap_or_default()
     }
 

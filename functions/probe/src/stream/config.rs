@@ -1,6 +1,11 @@
 //! What the environment says of Kafka.
 
-use shared::{aws::secret::Secret, env::Env};
+use rustls::pki_types::CertificateDer;
+use shared::{
+    aws::secret::Secret,
+    env::{Env, pem::damaged},
+};
+use x509_parser::parse_x509_certificate;
 
 pub use super::identity::{Certificate, Identity, Login};
 
@@ -124,7 +129,7 @@ impl Security {
                 env.mistake(format!("{name} is set, but WM_STREAM_SSL is not true"));
             }
         }
-        if let Some(path) = readable(env, "WM_STREAM_SSL_CA_FILE") {
+        if let (Some(path), _) = read_certificates(env, "WM_STREAM_SSL_CA_FILE") {
             file = Some(Pem::File(path));
         }
         if let Some(arn) = env.secret("WM_STREAM_CA_SECRET_ARN") {
@@ -142,11 +147,13 @@ impl Security {
     }
 }
 
-/// The file that a variable names, which can be opened.
-pub(super) fn readable(env: &mut Env<'_>, name: &str) -> Option<String> {
-    let file = env.optional(name)?;
-    if let Err(error) = std::fs::File::open(&file) {
-        env.mistake(format!("{name} is {file:?}: {error}"));
+/// The path of the file of certificates that a variable names.
+pub(super) fn read_certificates(env: &mut Env<'_>, name: &str) -> (Option<String>, Vec<CertificateDer<'static>>) {
+    let path = env.optional(name);
+    let certificates = env.certificates(name).unwrap_or_default();
+    let is_damaged = |certificate: &CertificateDer<'_>| parse_x509_certificate(certificate).is_err();
+    if let (Some(path), Some(index)) = (&path, certificates.iter().position(is_damaged)) {
+        env.mistake(format!("{name} is {path:?}: {}", damaged(index + 1)));
     }
-    Some(file)
+    (path, certificates)
 }

@@ -2,11 +2,11 @@
 
 use shared::{
     aws::secret::Secret,
-    env::{Env, Hidden},
+    env::{Env, Hidden, pem::is_key_of_another},
 };
 use url::Url;
 
-use super::config::readable;
+use super::config::read_certificates;
 
 /// Who we are to the brokers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -68,7 +68,7 @@ impl Identity {
     pub(super) fn from_env(env: &mut Env<'_>) -> Self {
         let mechanism = env.optional("WM_STREAM_SASL_MECHANISM");
         let secret = env.secret("WM_STREAM_SECRET_ARN");
-        let (cert, key) = (readable(env, "WM_STREAM_SSL_CERT_FILE"), readable(env, "WM_STREAM_SSL_KEY_FILE"));
+        let (cert, key) = read_client_certificate(env);
         let given = Login::given(env);
         let endpoint = env.optional("WM_STREAM_SASL_TOKEN_ENDPOINT");
         let scope = env.optional("WM_STREAM_SASL_SCOPE");
@@ -176,6 +176,22 @@ impl Login {
             }
         }
     }
+}
+
+/// The paths of the client's certificate and of its private key. OpenSSL reads them again.
+fn read_client_certificate(env: &mut Env<'_>) -> (Option<String>, Option<String>) {
+    const NAMES: [&str; 2] = ["WM_STREAM_SSL_CERT_FILE", "WM_STREAM_SSL_KEY_FILE"];
+    let [certificate, key] = NAMES;
+    let (path, certificates) = read_certificates(env, certificate);
+    let private_key = env.private_key(key);
+    if let (Some(first), Some(private_key)) = (certificates.into_iter().next(), private_key)
+        && is_key_of_another(first, private_key)
+    {
+        env.mistake(format!(
+            "{key} is not the private key of the first certificate in {certificate}; use the two files that were issued together"
+        ));
+    }
+    (path, env.optional(key))
 }
 
 /// Whether nobody else reads what is sent there.
