@@ -6,6 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use shared::{
     Millis, Record,
     record::{Failure, Outcome, Prober},
@@ -48,7 +49,7 @@ impl Requester {
     pub fn new(config: &ProbeConfig) -> Result<Self, TlsError> {
         let egress = Egress::new(config.allow_private_targets, config.runtime_api.as_deref());
         Ok(Self {
-            exchanger: Exchanger::new(egress, config.ca_file.as_deref())?,
+            exchanger: Exchanger::new(egress, &extra_roots(config.ca_file.as_deref())?)?,
             location: config.location.clone(),
             in_flight: AtomicU32::new(0),
         })
@@ -102,10 +103,6 @@ impl Requester {
         Record { outcome: Some(Outcome::Missed), reason: Some(reason), id: Some(id), ..record }
     }
 
-    pub(crate) fn exchanger(&self) -> &Exchanger {
-        &self.exchanger
-    }
-
     fn blank(&self, slot: &Slot<'_>, timestamp: Timestamp) -> Record {
         Record {
             url: slot.monitor.url.clone(),
@@ -130,6 +127,18 @@ impl Requester {
             id: None,
         }
     }
+}
+
+/// The certificates of `WM_PROBE_CA_FILE`.
+fn extra_roots(file: Option<&str>) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let Some(file) = file else { return Ok(Vec::new()) };
+    let mistake = |reason: String| TlsError::CaFile { file: file.to_owned(), reason };
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| mistake(error.to_string()))?;
+    let roots: Vec<_> = certificates.collect::<Result<_, _>>().map_err(|error| mistake(error.to_string()))?;
+    if roots.is_empty() {
+        return Err(mistake("it holds no certificate; expected PEM".to_owned()));
+    }
+    Ok(roots)
 }
 
 /// Fills in what came of an exchange.
