@@ -18,7 +18,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use crate::{
-    requesting::{ENOUGH, kind, requester_with},
+    requesting::{ENOUGH, Prober, kind, requester_with},
     support::directory,
 };
 
@@ -30,19 +30,24 @@ fn sum(phases: &Phases) -> i32 {
     [phases.dns, phases.connect, phases.tls, phases.first_byte, phases.download].map(micros).iter().sum()
 }
 
-fn message(record: &Record) -> &str {
+pub(crate) fn message(record: &Record) -> &str {
     record.error.as_ref().map_or("", |error| &error.message)
 }
 
 /// Requests a URL of a server whose root is known, with these variables more.
 async fn request_with(authority: &Authority, name: &str, url: &str, more: &[(&'static str, &str)]) -> Record {
+    prober_trusting(authority, name, more).request(url, None, ENOUGH).await
+}
+
+/// A prober that trusts an authority, with these variables more.
+pub(crate) fn prober_trusting(authority: &Authority, name: &str, more: &[(&'static str, &str)]) -> Prober {
     let directory = directory(name);
     std::fs::create_dir_all(&directory).unwrap();
     let file = directory.join("ca.pem");
     authority.write(&file).unwrap();
     let mut variables = vec![("WM_PROBE_CA_FILE", file.to_str().unwrap())];
     variables.extend(more);
-    requester_with(&variables).request(url, None, ENOUGH).await
+    requester_with(&variables)
 }
 
 #[tokio::test]
@@ -121,7 +126,7 @@ async fn an_address_that_never_answers_is_given_up_while_connecting() {
     let limits = [("WM_PROBE_CONNECT_TIMEOUT_MS", "200")];
     let record = requester_with(&limits).request(&format!("http://{address}/"), None, ENOUGH).await;
 
-    assert_eq!((kind(&record), message(&record)), (Some(FailureKind::Timeout), "no connection within 200 ms"));
+    assert_eq!((kind(&record), message(&record)), (Some(FailureKind::Timeout), "no TCP connection within 200 ms"));
     assert_eq!(record.phases, Some(Phases::default()));
 }
 
@@ -129,10 +134,10 @@ async fn an_address_that_never_answers_is_given_up_while_connecting() {
 async fn certificates_that_cannot_be_trusted_are_failures_of_tls_that_say_why() {
     let authority = Authority::new().unwrap();
     for (name, server, words) in [
-        ("expired", authority.server("127.0.0.1", true).unwrap(), "expired"),
-        ("wrong_host", authority.server("other.test", false).unwrap(), "not valid for"),
-        ("self_signed", self_signed("127.0.0.1").unwrap(), "UnknownIssuer"),
-        ("unknown", Authority::new().unwrap().server("127.0.0.1", false).unwrap(), "UnknownIssuer"),
+        ("expired", authority.server("127.0.0.1", true).unwrap(), "expired at 2021-01-01T00:00:00Z"),
+        ("wrong_host", authority.server("other.test", false).unwrap(), "not valid for 127.0.0.1: it is for other.test"),
+        ("self_signed", self_signed("127.0.0.1").unwrap(), "is self-signed: add it to WM_PROBE_CA_FILE"),
+        ("unknown", Authority::new().unwrap().server("127.0.0.1", false).unwrap(), "is unknown; the server sends no"),
     ] {
         let website = Website::start_tls(server).await.unwrap();
         let record = request_with(&authority, &format!("exchanging_{name}"), &website.url("/fast"), &[]).await;

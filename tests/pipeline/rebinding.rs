@@ -11,13 +11,14 @@ use std::{
 };
 
 use nix::unistd::Uid;
-use shared::record::FailureKind;
+use shared::record::{FailureKind, Phases};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, UdpSocket},
 };
 
 use crate::{
+    exchanging::message,
     requesting::{ENOUGH, kind, requester_with},
     support::directory,
 };
@@ -78,14 +79,19 @@ async fn in_a_network_of_our_own(test: &str, inside: impl AsyncFnOnce()) {
 async fn unresolved() {
     let seen = Arc::new(AtomicUsize::new(0));
     let server = tokio::spawn(serve(TcpListener::bind((PUBLIC, 80)).await.unwrap(), Arc::clone(&seen)));
-    let [patient, impatient] = ["60000", "1000"]
-        .map(|timeout| requester_with(&[("WM_ALLOW_PRIVATE_TARGETS", "false"), ("WM_PROBE_TIMEOUT_MS", timeout)]));
+    let [patient, impatient] = ["60000", "1000"].map(|timeout| {
+        requester_with(&[("WM_ALLOW_PRIVATE_TARGETS", "false"), ("WM_PROBE_CONNECT_TIMEOUT_MS", timeout)])
+    });
 
     let record = patient.request("http://somewhere.test/", None, ENOUGH).await;
     assert_eq!(kind(&record), Some(FailureKind::Dns), "{record:?}");
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 53)).await.unwrap();
     let record = impatient.request("http://somewhere.test/", None, ENOUGH).await;
-    assert!(matches!(kind(&record), Some(FailureKind::Dns | FailureKind::Timeout)), "{record:?}");
+    assert_eq!(
+        (kind(&record), message(&record)),
+        (Some(FailureKind::Timeout), "no address of the name within 1000 ms")
+    );
+    assert_eq!(record.phases, Some(Phases::default()));
     // It was asked, and said nothing.
     assert!(silent.try_recv(&mut [0; 512]).is_ok());
     for _ in 0..2 {

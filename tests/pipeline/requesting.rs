@@ -120,7 +120,7 @@ async fn each_way_to_fail_is_a_record_with_its_kind_and_no_status() {
         // A label longer than names may have: no name server is asked.
         (&format!("http://{}.invalid/", "x".repeat(64)), FailureKind::Dns, ""),
         (https.as_str(), FailureKind::Tls, ""),
-        (hangs_up.as_str(), FailureKind::Tls, "eof"),
+        (hangs_up.as_str(), FailureKind::Tls, "closed the connection in the TLS handshake"),
         (&website.url("/elsewhere"), FailureKind::Redirect, ""),
         (&website.url("/redirect"), FailureKind::Redirect, "more than 10 redirects"),
         (&website.url("/garbage"), FailureKind::Protocol, ""),

@@ -96,7 +96,11 @@ pub fn self_signed(name: &str) -> Result<Arc<ServerConfig>> {
     server(certificate.der().clone(), key)
 }
 
-fn server(certificate: CertificateDer<'static>, key: KeyPair) -> Result<Arc<ServerConfig>> {
+/// The settings of a server with this certificate and key.
+///
+/// # Errors
+/// The key is not that of the certificate.
+pub fn server(certificate: CertificateDer<'static>, key: KeyPair) -> Result<Arc<ServerConfig>> {
     let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let builder = builder.with_safe_default_protocol_versions()?.with_no_client_auth();
     let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;

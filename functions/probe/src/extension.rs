@@ -2,14 +2,12 @@
 //! (<https://docs.aws.amazon.com/secretsmanager/latest/userguide/retrieving-secrets_lambda.html>,
 //! <https://docs.aws.amazon.com/systems-manager/latest/userguide/ps-integration-lambda-extensions.html>).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use reqwest::{Method, header::HeaderMap};
+use reqwest::{Client, header::HeaderValue, redirect::Policy};
 use serde_json::Value;
-use shared::env::Hidden;
+use shared::{causes::causes, env::Hidden};
 use url::Url;
-
-use crate::exchange::{Exchanger, Limits, Request};
 
 /// Where the extension listens unless `PARAMETERS_SECRETS_EXTENSION_HTTP_PORT` says otherwise.
 pub(crate) const PORT: u16 = 2773;
@@ -31,20 +29,20 @@ impl Extension {
     ///
     /// # Errors
     /// Why there is nothing; without any of it.
-    pub(crate) async fn resolve(&self, exchanger: &Exchanger, reference: &str) -> Result<String, String> {
-        self.ask(exchanger, reference).await.map_err(|error| format!("${{{reference}}} leads nowhere: {error}"))
+    pub(crate) async fn resolve(&self, client: &Client, reference: &str) -> Result<String, String> {
+        self.ask(client, reference).await.map_err(|error| format!("${{{reference}}} leads nowhere: {error}"))
     }
 
-    async fn ask(&self, exchanger: &Exchanger, reference: &str) -> Result<String, String> {
+    async fn ask(&self, client: &Client, reference: &str) -> Result<String, String> {
         let (service, name) = reference.split_once(':').unwrap_or((reference, ""));
         let (name, key) = match (service, name.split_once('#')) {
             ("secretsmanager", Some((name, key))) => (name, Some(key)),
             _ => (name, None),
         };
         let answer = if service == "ssm" {
-            self.get(exchanger, "/systemsmanager/parameters/get", &[("name", name), ("withDecryption", "true")]).await?
+            self.get(client, "/systemsmanager/parameters/get", &[("name", name), ("withDecryption", "true")]).await?
         } else {
-            self.get(exchanger, "/secretsmanager/get", &[("secretId", name)]).await?
+            self.get(client, "/secretsmanager/get", &[("secretId", name)]).await?
         };
         let value = if service == "ssm" { &answer["Parameter"]["Value"] } else { &answer["SecretString"] };
         let value = value.as_str().ok_or("it has no text")?;
@@ -54,40 +52,43 @@ impl Extension {
         value.ok_or_else(|| format!("the secret has no text under the key {key:?}"))
     }
 
-    async fn get(&self, exchanger: &Exchanger, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
+    async fn get(&self, client: &Client, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
         let mut url = Url::parse("http://localhost").map_err(|error| error.to_string())?;
         url.set_port(Some(self.port)).map_err(|()| "its port is none")?;
         url.set_path(path);
         url.query_pairs_mut().extend_pairs(query);
-        let mut headers = HeaderMap::new();
+        let mut request = client.get(url);
         if let Some(Hidden(token)) = &self.token {
-            let token = token.parse().map_err(|_| "AWS_SESSION_TOKEN cannot be sent in a header")?;
-            headers.insert("x-aws-parameters-secrets-token", token);
+            let mut token: HeaderValue = token.parse().map_err(|_| "AWS_SESSION_TOKEN cannot be sent in a header")?;
+            token.set_sensitive(true);
+            request = request.header("x-aws-parameters-secrets-token", token);
         }
-        let request = Request {
-            url: &url,
-            method: Method::GET,
-            headers: &headers,
-            body: None,
-            max_redirects: 0,
-            keeps_body: true,
-        };
-        let limits = Limits { connect_timeout: TIMEOUT, timeout: TIMEOUT, deadline: Instant::now() + TIMEOUT };
-        let answer = exchanger.exchange(&request, limits).await.result.map_err(|failure| {
+        let silent = |error: reqwest::Error| {
             let port = self.port;
             format!(
                 "the AWS Parameters and Secrets Lambda extension does not answer on port {port} ({}): is it among the \
                  layers of this function?",
-                failure.message
+                causes(&error.without_url())
             )
-        })?;
-        match answer.status {
-            200 => serde_json::from_slice(&answer.body).map_err(|_| "the extension answers with no JSON".to_owned()),
+        };
+        let response = request.send().await.map_err(silent)?;
+        let status = response.status().as_u16();
+        let body = response.bytes().await.map_err(silent)?;
+        match status {
+            200 => serde_json::from_slice(&body).map_err(|_| "the extension answers with no JSON".to_owned()),
             // Its text says what AWS said, such as that the role may not have the secret.
             status => {
-                let text = String::from_utf8_lossy(&answer.body);
+                let text = String::from_utf8_lossy(&body);
                 Err(format!("the extension answers {status}: {}", text.trim().chars().take(300).collect::<String>()))
             }
         }
     }
+}
+
+/// The client of the extension, which goes nowhere but to this machine.
+///
+/// # Errors
+/// The system has no roots that it trusts.
+pub(crate) fn client() -> reqwest::Result<Client> {
+    Client::builder().timeout(TIMEOUT).no_proxy().redirect(Policy::none()).build()
 }

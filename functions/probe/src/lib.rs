@@ -112,12 +112,20 @@ impl Probe {
         {
             return Ok(Arc::clone(monitors));
         }
-        let exchanger = self.requester.exchanger().to_this_machine();
-        let resolving = references.into_iter().map(async |reference| {
-            let value = self.config.extension.resolve(&exchanger, &reference).await;
-            (reference, value)
-        });
-        let resolved: BTreeMap<_, _> = join_all(resolving).await.into_iter().collect();
+        let resolved: BTreeMap<_, _> = match extension::client() {
+            _ if references.is_empty() => BTreeMap::new(),
+            Ok(client) => {
+                let resolving = references.into_iter().map(async |reference| {
+                    let value = self.config.extension.resolve(&client, &reference).await;
+                    (reference, value)
+                });
+                join_all(resolving).await.into_iter().collect()
+            }
+            Err(error) => {
+                let error = format!("failed to set up the client of the extension: {error}");
+                references.into_iter().map(|reference| (reference, Err(error.clone()))).collect()
+            }
+        };
         let resolve = |reference: &str| resolved.get(reference).cloned().unwrap_or_else(|| Err(String::new()));
         match (self.config.source.read(&self.config.defaults, resolve), monitors.as_ref()) {
             (Ok(read), _) => {

@@ -102,10 +102,6 @@ impl Requester {
         Record { outcome: Some(Outcome::Missed), reason: Some(reason), id: Some(id), ..record }
     }
 
-    pub(crate) fn exchanger(&self) -> &Exchanger {
-        &self.exchanger
-    }
-
     fn blank(&self, slot: &Slot<'_>, timestamp: Timestamp) -> Record {
         Record {
             url: slot.monitor.url.clone(),

@@ -1,36 +1,113 @@
-//! From the error of the HTTP client to a failure of the closed set. Pure: no client in sight.
+//! From the errors of the libraries to a failure of the closed set. Pure: no client in sight.
 
 use std::{error::Error, io};
 
+use h2::Reason;
 use shared::record::{Failure, FailureKind};
 
-use super::egress::Refused;
+use super::{head, tls_error};
 
-/// The failure that `error` is. The kind is the first that fits, from the surest sign to the vaguest; the message is
-/// the deepest cause, which says what happened without repeating the URL.
-pub(super) fn failure(error: &reqwest::Error) -> Failure {
-    let kind = if causes(error).any(<dyn Error>::is::<Refused>) {
-        FailureKind::Blocked
-    } else if error.is_timeout() {
-        FailureKind::Timeout
-    } else if error.is_dns() {
-        FailureKind::Dns
-    } else if causes(error).any(is_tls) {
-        FailureKind::Tls
-    } else if error.is_connect() {
-        FailureKind::Connect
-    } else if error.is_body() || error.is_decode() {
-        FailureKind::Body
+/// The failure of an HTTP/1.1 connection before the head of a response.
+pub(super) fn of_http1(error: &hyper::Error) -> Failure {
+    // Only a server of hyper has a method for this.
+    if error.is_parse() && error.to_string().contains("too large") {
+        return head::too_large();
+    }
+    if let Some(io) = find::<io::Error>(error) {
+        return of_io(io);
+    }
+    let message = if error.is_incomplete_message() {
+        "the server closed the connection before the end of a response head".to_owned()
     } else {
-        FailureKind::Protocol
+        format!("invalid HTTP/1.1 response: {}", deepest(error))
     };
-    Failure { kind, message: causes(error).last().map(ToString::to_string).unwrap_or_default() }
+    Failure { kind: FailureKind::Protocol, message }
 }
 
-/// A TLS error, or a connection that was closed in the handshake, for which the TLS library has words but no type.
-fn is_tls(cause: &(dyn Error + 'static)) -> bool {
-    let io = cause.downcast_ref::<io::Error>();
-    cause.is::<rustls::Error>() || io.is_some_and(|error| error.to_string().contains("tls handshake"))
+/// The failure of an HTTP/2 stream before the head of a response.
+pub(super) fn of_http2(error: &h2::Error) -> Failure {
+    if let Some(io) = error.get_io() {
+        return of_io(io);
+    }
+    let Some(reason) = error.reason() else {
+        return Failure { kind: FailureKind::Protocol, message: format!("HTTP/2 request failed: {error}") };
+    };
+    let code = code(reason);
+    let message = match (error.is_remote(), error.is_go_away()) {
+        (true, true) => format!("the server ended the HTTP/2 connection with GOAWAY, {code}"),
+        (true, false) => format!("the server reset the HTTP/2 stream with RST_STREAM, {code}"),
+        // The library ends a connection so for a head that is far beyond its limit or in too many pieces.
+        (false, true) if reason == Reason::ENHANCE_YOUR_CALM => return head::too_large(),
+        (false, _) => format!("the server breaks the rules of HTTP/2: {code}"),
+    };
+    Failure { kind: FailureKind::Protocol, message }
+}
+
+/// The failure below HTTP.
+pub(super) fn of_io(error: &io::Error) -> Failure {
+    if let Some(error) = find::<rustls::Error>(error) {
+        return Failure { kind: FailureKind::Tls, message: tls_error::sentence(error) };
+    }
+    let message = match error.kind() {
+        io::ErrorKind::ConnectionReset => "the server reset the connection".to_owned(),
+        // So rustls calls the end of TCP without the end of TLS.
+        io::ErrorKind::UnexpectedEof if error.to_string().contains("close_notify") => {
+            "the server closed the connection without ending TLS (close_notify)".to_owned()
+        }
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => "the server closed the connection".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure { kind: FailureKind::Protocol, message }
+}
+
+/// The failure of a body of which `read` bytes have come, with `length` announced.
+pub(super) fn of_body(reason: &str, read: u64, length: Option<u64>) -> Failure {
+    let of = length.map(|length| format!(" of {length}")).unwrap_or_default();
+    Failure { kind: FailureKind::Body, message: format!("the body is incomplete after {read}{of} bytes: {reason}") }
+}
+
+/// Why an HTTP/1.1 body broke off.
+pub(super) fn body_reason(error: &hyper::Error) -> String {
+    match find::<io::Error>(error) {
+        Some(io) if io.kind() == io::ErrorKind::UnexpectedEof && !io.to_string().contains("close_notify") => {
+            "the server closed the connection".to_owned()
+        }
+        Some(io) => of_io(io).message,
+        None if error.is_incomplete_message() => "the server closed the connection".to_owned(),
+        None => deepest(error),
+    }
+}
+
+/// The name of an HTTP/2 error code (RFC 9113, section 7).
+fn code(reason: Reason) -> String {
+    const NAMES: [&str; 14] = [
+        "NO_ERROR",
+        "PROTOCOL_ERROR",
+        "INTERNAL_ERROR",
+        "FLOW_CONTROL_ERROR",
+        "SETTINGS_TIMEOUT",
+        "STREAM_CLOSED",
+        "FRAME_SIZE_ERROR",
+        "REFUSED_STREAM",
+        "CANCEL",
+        "COMPRESSION_ERROR",
+        "CONNECT_ERROR",
+        "ENHANCE_YOUR_CALM",
+        "INADEQUATE_SECURITY",
+        "HTTP_1_1_REQUIRED",
+    ];
+    let number = u32::from(reason);
+    let name = usize::try_from(number).ok().and_then(|index| NAMES.get(index));
+    name.map_or_else(|| format!("error code {number}"), |name| (*name).to_owned())
+}
+
+fn find<'error, E: Error + 'static>(error: &'error (dyn Error + 'static)) -> Option<&'error E> {
+    causes(error).find_map(<dyn Error>::downcast_ref)
+}
+
+/// The deepest cause, which says what happened.
+fn deepest(error: &(dyn Error + 'static)) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 /// The error and its causes, outermost first. Looks into `io::Error`, whose `source` skips the error that it wraps.

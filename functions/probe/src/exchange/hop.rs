@@ -5,22 +5,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::{HeaderMap, Method, StatusCode};
+use hyper::body::Bytes;
 use jiff::Timestamp;
-use reqwest::{Client, Method, Response, header::HeaderMap, redirect::Policy, tls::TlsInfo};
 use rustls::ClientConfig;
 use shared::{
     Millis,
     record::{Failure, FailureKind, Phases},
 };
 use tokio::time::timeout_at;
-use url::{Host, Url};
+use url::Url;
 
 use super::{
-    clock::{Clock, TimedLayer},
+    connect::{Connection, Progress, connect},
     egress::Egress,
-    failure::failure,
-    resolver::Resolver,
-    tls,
+    head, http1, http2,
 };
 
 /// What is sent in a hop. Not to be printed: headers and body may hold secrets.
@@ -28,6 +27,7 @@ use super::{
 pub(super) struct Sent {
     pub(super) url: Url,
     pub(super) method: Method,
+    /// Those of the monitor, without the defaults.
     pub(super) headers: HeaderMap,
     pub(super) body: Option<String>,
 }
@@ -45,92 +45,94 @@ pub struct Limits {
 
 /// The head of a response.
 pub(super) struct Head {
-    pub(super) response: Response,
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
     pub(super) phases: Phases,
     /// When it was there.
     pub(super) at: Instant,
     pub(super) certificate_expires_at: Option<Timestamp>,
 }
 
+/// The body of a response.
+pub(super) enum Body {
+    Http1(http1::Body),
+    Http2(http2::Body),
+}
+
+impl Body {
+    /// The next bytes, or none at the end of a complete body.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
+        match self {
+            Self::Http1(body) => body.chunk().await,
+            Self::Http2(body) => body.chunk().await,
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        match self {
+            Self::Http1(body) => body.finish(),
+            Self::Http2(body) => body.finish(),
+        }
+    }
+}
+
 /// Sends a request on a connection of its own and awaits the head of the response. In any case returns the phases that
 /// came to their end.
 pub(super) async fn send(
-    settings: &ClientConfig,
-    egress: &Arc<Egress>,
+    settings: &Arc<ClientConfig>,
+    egress: &Egress,
     sent: &Sent,
     limits: Limits,
 ) -> Result<Head, (Failure, Phases)> {
-    let clock = Arc::new(Clock::default());
-    let is_https = sent.url.scheme() == "https";
-    let sending = async {
-        check_literal(egress, &sent.url)?;
-        let client = client(settings, egress, sent, &clock, limits).map_err(|error| failure(&error))?;
-        let mut request = client.request(sent.method.clone(), sent.url.clone()).headers(sent.headers.clone());
-        if let Some(body) = &sent.body {
-            request = request.body(body.clone());
+    let started = Instant::now();
+    let mut progress = Progress::new(started);
+    let connect_by = started + limits.connect_timeout;
+    let connected =
+        timeout_at(limits.deadline.min(connect_by).into(), connect(settings, egress, &sent.url, &mut progress)).await;
+    let connection = match connected {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(failure)) => return Err((failure, progress.phases)),
+        Err(_) if connect_by < limits.deadline => {
+            let message = progress.step.unfinished(limits.connect_timeout);
+            return Err((Failure { kind: FailureKind::Timeout, message }, progress.phases));
         }
-        request.send().await.map_err(|error| describe(&error, limits))
+        Err(_) => return Err((given_up(limits, progress.step.doing()), progress.phases)),
     };
-    let response = match timeout_at(limits.deadline.into(), sending).await {
+    let Connection { stream, is_http2, certificate_expires_at } = connection;
+    let sending = async {
+        if is_http2 {
+            http2::send(stream, sent).await.map(|(parts, body)| (parts, Body::Http2(body)))
+        } else {
+            http1::send(stream, sent).await.map(|(parts, body)| (parts, Body::Http1(body)))
+        }
+    };
+    let (parts, body) = match timeout_at(limits.deadline.into(), sending).await {
         Ok(Ok(response)) => response,
-        Ok(Err(failure)) => return Err((failure, clock.phases(is_https))),
-        Err(_) => return Err((given_up(limits, clock.doing()), clock.phases(is_https))),
+        Ok(Err(failure)) => return Err((failure, progress.phases)),
+        Err(_) => return Err((given_up(limits, progress.step.doing()), progress.phases)),
     };
     let at = Instant::now();
-    let first_byte = clock.connected_at().map(|connected| Millis::from(at.saturating_duration_since(connected)));
-    let certificate = response.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate);
-    let certificate_expires_at = certificate.and_then(tls::expires_at);
-    Ok(Head { phases: Phases { first_byte, ..clock.phases(is_https) }, response, at, certificate_expires_at })
+    let first_byte = Some(Millis::from(at.saturating_duration_since(progress.since)));
+    let (status, mut headers) = (parts.status, parts.headers);
+    let checked = check_status(status).and_then(|()| head::check_response(&mut headers));
+    checked.map_err(|failure| (failure, progress.phases))?;
+    Ok(Head { status, headers, body, phases: Phases { first_byte, ..progress.phases }, at, certificate_expires_at })
+}
+
+/// Refuses 101, after which the connection speaks another protocol. No request asks for one.
+fn check_status(status: StatusCode) -> Result<(), Failure> {
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    let message = "HTTP status 101: the server switches to another protocol without being asked to".to_owned();
+    Err(Failure { kind: FailureKind::Protocol, message })
 }
 
 /// The failure of an exchange that was not finished in time.
 pub(super) fn given_up(limits: Limits, doing: &str) -> Failure {
     let message = format!("not finished within {} ms: {doing}", limits.timeout.as_millis());
     Failure { kind: FailureKind::Timeout, message }
-}
-
-/// A client for one hop, so that its clock is that hop's alone, and its connection with it. Making one takes some tens of
-/// microseconds.
-fn client(
-    settings: &ClientConfig,
-    egress: &Arc<Egress>,
-    sent: &Sent,
-    clock: &Arc<Clock>,
-    limits: Limits,
-) -> reqwest::Result<Client> {
-    let port = sent.url.port_or_known_default().unwrap_or_default();
-    let resolver = Resolver { clock: Arc::clone(clock), egress: Arc::clone(egress), port };
-    Client::builder()
-        .user_agent(concat!("website-monitor/", env!("CARGO_PKG_VERSION")))
-        .tls_backend_preconfigured(tls::timed(settings, Arc::<Clock>::clone(clock)))
-        .tls_info(true)
-        .dns_resolver(Arc::new(resolver))
-        .connector_layer(TimedLayer(Arc::clone(clock)))
-        .connect_timeout(limits.connect_timeout)
-        .redirect(Policy::none())
-        .pool_max_idle_per_host(0)
-        // A proxy of the environment would connect for us, unguarded.
-        .no_proxy()
-        .build()
-}
-
-/// A literal address never reaches the resolver.
-fn check_literal(egress: &Egress, url: &Url) -> Result<(), Failure> {
-    let port = url.port_or_known_default().unwrap_or_default();
-    let checked = match url.host() {
-        Some(Host::Ipv4(ip)) => egress.check((ip, port).into()),
-        Some(Host::Ipv6(ip)) => egress.check((ip, port).into()),
-        Some(Host::Domain(_)) | None => Ok(()),
-    };
-    checked.map_err(|refused| Failure { kind: FailureKind::Blocked, message: refused.to_string() })
-}
-
-fn describe(error: &reqwest::Error, limits: Limits) -> Failure {
-    let failure = failure(error);
-    match failure.kind {
-        FailureKind::Timeout if error.is_connect() => {
-            Failure { message: format!("no connection within {} ms", limits.connect_timeout.as_millis()), ..failure }
-        }
-        _ => failure,
-    }
 }

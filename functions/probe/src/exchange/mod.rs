@@ -6,24 +6,92 @@
 //! time, less well under a millisecond. Only what came to its end is counted: what a hop was doing when it failed is the
 //! difference.
 //!
-//! What stock hooks cannot tell: when the request had been written, and when the very first byte came. `first_byte` begins
-//! with the connection and ends with the whole head. With several addresses, `connect` is the time until one of them
-//! answered (RFC 8305, as the client does it).
+//! `first_byte` begins with the connection and ends with the complete head. With several addresses, `connect` is the time
+//! until one of them answered.
 //!
-//! `clock` is told by the hooks of a stock HTTP client when what happens, `egress` says what may be connected to.
+//! One hop is `connect` (`resolver`, `tcp`, `tls`), then one request by `http1` or `http2`, driven by the `driver` in the task
+//! of the exchange. `egress` judges every address before it is connected to.
+//!
+//! # What the client does and does not do
+//!
+//! The client does nothing on its own that a record does not show. These are the defaults of its libraries (hyper for
+//! HTTP/1.1, h2 for HTTP/2, rustls for TLS), each with the value that is set here and the reason.
+//!
+//! **The request**
+//!
+//! | default | value | reason |
+//! |---|---|---|
+//! | retries | none | One request per attempt. A pooled client, such as that of reqwest, sends a request again after `REFUSED_STREAM`, `GOAWAY` or a lost connection, and no record would show it. |
+//! | connections | one per hop, no pool | A reused one would leave out the phases that fail most often. |
+//! | redirects | by `redirect`, up to the monitor's limit | Each is a hop of the record. |
+//! | headers | `host` or `:authority`, `user-agent`, `accept: */*`, then the monitor's | As curl sends them. The monitor replaces any of them. |
+//! | `content-length` | with a body; 0 for POST, PUT and PATCH without one | RFC 9110, section 8.6. The libraries leave it out for HTTP/1.1, and add it to OPTIONS for HTTP/2. |
+//! | `host` of the monitor | `Host`, or `:authority` without a `host` | RFC 9113, section 8.3.1. SNI and the certificate stay those of the URL, as in curl. It does not follow to another origin. |
+//! | `accept-encoding`, cookies, `referer` | none | The monitor sets them if it expects them. |
+//! | `te`, `keep-alive`, `proxy-connection` of the monitor | left out over HTTP/2, but for `te: trailers` | RFC 9113, section 8.2.2: they would make the request malformed. |
+//! | `expect: 100-continue` | not waited for | It is not sent unless the monitor sets it. |
+//! | header names | lower case | The same in both protocols; case means nothing (RFC 9110, section 5.1). |
+//! | proxies of the environment | none | One would connect in place of `egress`. |
+//! | HTTP/2 without TLS, upgrades | never | `http://` is HTTP/1.1. |
+//!
+//! **The connection**
+//!
+//! | default | value | reason |
+//! |---|---|---|
+//! | name resolution | the system's, within `connect_timeout` | `getaddrinfo` asks again by its own rules: glibc waits 5 s for a lost packet, all of the default `connect_timeout`. Shorten it with `options timeout:1 attempts:3` in `resolv.conf`, or `RES_OPTIONS="timeout:1 attempts:3"` in the environment of the function. |
+//! | several addresses | 250 ms apart, families in turn | RFC 8305. |
+//! | `TCP_NODELAY` | on | The request is not held back. |
+//! | TCP keep-alive, HTTP/2 pings | none | The timeout ends what is silent. |
+//! | TLS versions | 1.3, and 1.2 with ECDHE and an AEAD cipher | The library has no others: servers with CBC or RSA key exchange only are down, and the message names the alert and this limit. |
+//! | ALPN | `h2`, `http/1.1` | A server that chooses neither is spoken to in HTTP/1.1. |
+//! | SNI | the host of the URL | Not that of a `host` header. |
+//! | session resumption, 0-RTT | off | Every probe makes a complete handshake. |
+//! | certificates | `trust` | Mozilla's roots, `WM_PROBE_CA_FILE`, and certificates in that file themselves. No revocation lists. |
+//!
+//! **The response**
+//!
+//! | default | value | reason |
+//! |---|---|---|
+//! | size of the head | 307,200 bytes and 5,000 headers, in both protocols | The limits of curl. hyper has 100 headers and h2 16 KiB. The status line is not counted, and has 64 KiB more. |
+//! | HTTP/2 header list | 1 MiB, of at most 80 CONTINUATION frames | More than the limit above, which is counted without the 32 bytes that HTTP/2 adds to each header, so that the limit is the same and is named. |
+//! | folded header lines | unfolded to one blank | RFC 9112, section 5.2. |
+//! | blanks before a colon | taken away | As curl and browsers do. |
+//! | lines that are no header | ignored | As browsers do. A NUL or a bare CR in a line is a failure. |
+//! | line ends | CRLF, or LF alone in a head | RFC 9112, section 2.2. |
+//! | HTTP/0.9, status lines of other forms | a failure | Nothing says where such a response ends. |
+//! | interim responses (1xx) | passed over | RFC 9110, section 15.2. 101 is a failure: no request asks for it. |
+//! | transfer codings | `chunked` | Nothing else was asked for, and nothing else is undone. HTTP/1.0 has none. |
+//! | `content-length` that is no number, or is several | a failure | RFC 9112, section 6.3. Equal ones are one. |
+//! | a body shorter than announced | a failure | Also after `RST_STREAM` with `NO_ERROR` or `CANCEL`, without END_STREAM (RFC 9113, section 8.1), and with a chunk missing. |
+//! | a longer body | a failure over HTTP/2; what follows it is not read over HTTP/1.1 | RFC 9113, section 8.1.1. |
+//! | a body that the connection ends | complete after the end of TCP, or of TLS | RFC 9112, section 9.8: TLS that ends without `close_notify` may be cut. As curl. |
+//! | HEAD, 204, 304 | complete without a body, whatever length they announce | RFC 9110, section 8.6. |
+//! | trailers | read, and not kept | Nothing is expected of them. |
+//! | content codings | kept as they come | `monitors::expect` undoes those that it knows. |
+//! | bodies | read up to [`MAX_BODY_BYTES`] | The rest is not waited for, and the record says so. |
+//! | HTTP/2 windows | 2 MiB | More than is read of a body. |
+//! | HTTP/2 push | off | Nothing is asked for but the URL. |
+//! | small HTTP/2 frames | as h2 limits them | A flood ends the connection with `ENHANCE_YOUR_CALM`. |
 
-mod clock;
+mod connect;
+mod driver;
 pub mod egress;
 mod failure;
+mod head;
 mod hop;
+mod http1;
+mod http2;
 mod redirect;
 mod resolver;
+mod tcp;
 mod tls;
+mod tls_error;
+mod trust;
 
 use std::{sync::Arc, time::Instant};
 
+use http::{HeaderMap, Method};
 use jiff::Timestamp;
-use reqwest::{Method, Response, header::HeaderMap};
 use rustls::{ClientConfig, pki_types::CertificateDer};
 use shared::{
     Millis,
@@ -34,7 +102,7 @@ use url::Url;
 
 use self::{
     egress::Egress,
-    hop::{Head, Sent, given_up},
+    hop::{Body, Head, Sent, given_up},
 };
 pub use self::{hop::Limits, tls::TlsError};
 
@@ -43,8 +111,8 @@ pub const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// What every exchange starts from.
 pub struct Exchanger {
-    tls: ClientConfig,
-    egress: Arc<Egress>,
+    tls: Arc<ClientConfig>,
+    egress: Egress,
 }
 
 /// What is asked. Not to be printed: headers and body may hold secrets.
@@ -91,17 +159,12 @@ pub struct Answer {
 }
 
 impl Exchanger {
-    /// Prepares TLS with Mozilla's roots and more.
+    /// Prepares TLS with Mozilla's roots and `extra_roots`.
     ///
     /// # Errors
-    /// TLS cannot be set up.
+    /// A root is no certificate.
     pub fn new(egress: Egress, extra_roots: &[CertificateDer<'static>]) -> Result<Self, TlsError> {
-        Ok(Self { tls: tls::settings(extra_roots)?, egress: Arc::new(egress) })
-    }
-
-    /// One that may go to this machine as well, for what is no target.
-    pub(crate) fn to_this_machine(&self) -> Self {
-        Self { tls: self.tls.clone(), egress: Arc::new(Egress::new(true, None)) }
+        Ok(Self { tls: Arc::new(tls::settings(extra_roots)?), egress })
     }
 
     /// Makes an exchange. It ends by the deadline of its limits.
@@ -126,10 +189,17 @@ impl Exchanger {
                     break Err(failure);
                 }
             };
-            let Head { response, mut phases, at, certificate_expires_at } = head;
+            let Head { status, headers, body, mut phases, at, certificate_expires_at } = head;
             exchange.certificate_expires_at = certificate_expires_at.or(exchange.certificate_expires_at);
-            let status = response.status();
-            let location = redirect::location(&response).filter(|_| request.max_redirects > 0);
+            let location = match redirect::location(status, &headers) {
+                Ok(location) => location.filter(|_| request.max_redirects > 0),
+                // With 0, one is an answer like any other.
+                Err(_) if request.max_redirects == 0 => None,
+                Err(failure) => {
+                    exchange.add(&sent.url, Some(status.as_u16()), phases);
+                    break Err(failure);
+                }
+            };
             if let Some(location) = location {
                 exchange.add(&sent.url, Some(status.as_u16()), phases);
                 if exchange.hops.len() > request.max_redirects {
@@ -142,7 +212,7 @@ impl Exchanger {
                 }
                 continue;
             }
-            let answer = answer(response, request.keeps_body, limits).await;
+            let answer = answer(status.as_u16(), headers, body, request.keeps_body, limits).await;
             if answer.is_ok() {
                 phases.download = Some(Millis::from(Instant::now().saturating_duration_since(at)));
             }
@@ -165,12 +235,16 @@ impl Exchange {
 }
 
 /// Reads a response to its end, or as far as it is read.
-async fn answer(mut response: Response, keeps_body: bool, limits: Limits) -> Result<Answer, Failure> {
-    let status = response.status().as_u16();
-    let headers = std::mem::take(response.headers_mut());
+async fn answer(
+    status: u16,
+    headers: HeaderMap,
+    mut source: Body,
+    keeps_body: bool,
+    limits: Limits,
+) -> Result<Answer, Failure> {
     let (mut body, mut read) = (Vec::new(), 0);
     let reading = async {
-        while let Some(chunk) = response.chunk().await? {
+        while let Some(chunk) = source.chunk().await? {
             read += chunk.len();
             if keeps_body {
                 let room = MAX_BODY_BYTES.saturating_sub(body.len());
@@ -184,7 +258,7 @@ async fn answer(mut response: Response, keeps_body: bool, limits: Limits) -> Res
     };
     match timeout_at(limits.deadline.into(), reading).await {
         Ok(Ok(())) => Ok(Answer { status, headers, body, is_cut: read > MAX_BODY_BYTES }),
-        Ok(Err(error)) => Err(Failure { kind: FailureKind::Body, message: failure::failure(&error).message }),
+        Ok(Err(failure)) => Err(failure),
         Err(_) => Err(given_up(limits, "reading the body")),
     }
 }

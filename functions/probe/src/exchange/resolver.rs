@@ -1,38 +1,29 @@
 //! Names to addresses that may be connected to.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr};
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use super::egress::{Egress, Refused};
 
-use super::{
-    clock::Clock,
-    egress::{Egress, Refused},
-};
-
-/// The system's resolver, timed. It refuses a name as soon as one of its addresses is refused, and hands on the addresses
-/// that it has judged, so that nothing else is connected to.
-pub(super) struct Resolver {
-    pub(super) clock: Arc<Clock>,
-    pub(super) egress: Arc<Egress>,
-    pub(super) port: u16,
+/// Why a name has no address to connect to.
+#[derive(Debug)]
+pub(super) enum ResolveError {
+    /// The system's resolver found none.
+    Dns(io::Error),
+    /// One of its addresses may not be connected to.
+    Blocked(Refused),
 }
 
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (clock, egress, port) = (Arc::clone(&self.clock), Arc::clone(&self.egress), self.port);
-        Box::pin(async move {
-            clock.resolving();
-            let addresses: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), port)).await?.collect();
-            clock.resolved();
-            Ok(judged(addresses, &egress)?)
-        })
-    }
+/// Resolves a name with the system's resolver. Refuses the name if one of its addresses is refused. The caller connects to
+/// the addresses that are judged here and asks for the name no second time.
+pub(super) async fn resolve(name: &str, port: u16, egress: &Egress) -> Result<Vec<SocketAddr>, ResolveError> {
+    let addresses: Vec<SocketAddr> = tokio::net::lookup_host((name, port)).await.map_err(ResolveError::Dns)?.collect();
+    judged(addresses, egress).map_err(ResolveError::Blocked)
 }
 
 /// The very addresses, if each may be connected to: a name that leads elsewhere when it is asked again gains nothing.
-fn judged(addresses: Vec<SocketAddr>, egress: &Egress) -> Result<Addrs, Refused> {
+pub(super) fn judged(addresses: Vec<SocketAddr>, egress: &Egress) -> Result<Vec<SocketAddr>, Refused> {
     addresses.iter().try_for_each(|address| egress.check(*address))?;
-    Ok(Box::new(addresses.into_iter()))
+    Ok(addresses)
 }
 
 #[cfg(test)]
@@ -47,7 +38,7 @@ mod tests {
     fn a_name_is_refused_for_any_of_its_addresses_and_nothing_else_is_handed_on() {
         let egress = Egress::new(false, None);
         let public = addresses(&["1.1.1.1:443", "[2606:4700::1111]:443"]);
-        assert_eq!(judged(public.clone(), &egress).ok().unwrap().collect::<Vec<_>>(), public);
+        assert_eq!(judged(public.clone(), &egress), Ok(public));
         for hidden in ["127.0.0.1:443", "169.254.169.254:443", "[::ffff:10.0.0.1]:443"] {
             assert!(judged(addresses(&["1.1.1.1:443", hidden]), &egress).is_err(), "{hidden}");
         }

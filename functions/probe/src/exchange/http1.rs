@@ -1,0 +1,182 @@
+//! A request over HTTP/1.1, by hyper's connection: one request, no pool, no retry.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use http::{
+    HeaderMap, HeaderValue, Request, Uri,
+    header::{HOST, TRANSFER_ENCODING},
+    response::Parts,
+};
+use hyper::{
+    body::{Body as _, Bytes, Incoming},
+    client::conn::http1::Builder,
+};
+use hyper_util::rt::TokioIo;
+use shared::record::{Failure, FailureKind};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{
+    connect::Stream,
+    driver::Driver,
+    failure,
+    head::{self, RequestHead},
+    hop::Sent,
+};
+
+/// How much larger than its headers a head may be: the status line, and blanks that are taken away.
+const SLACK: usize = 64 << 10;
+
+/// The body of a response.
+pub(super) struct Body {
+    incoming: Incoming,
+    length: Option<u64>,
+    read: u64,
+    driver: Driver,
+}
+
+/// Sends the request and awaits the head of the response.
+pub(super) async fn send(stream: Stream, sent: &Sent) -> Result<(Parts, Body), Failure> {
+    let RequestHead { authority, path, headers } = RequestHead::new(sent)?;
+    let failed = |error: &dyn std::error::Error| Failure {
+        kind: FailureKind::Protocol,
+        message: format!("the request cannot be sent: {error}"),
+    };
+    let mut request = Request::new(sent.body.clone().unwrap_or_default());
+    *request.method_mut() = sent.method.clone();
+    *request.uri_mut() = Uri::from(path);
+    request.headers_mut().insert(HOST, authority.as_str().parse().map_err(|error| failed(&error))?);
+    request.headers_mut().extend(headers);
+
+    // Each setting has its reason in the table of the module `exchange`.
+    let (mut sender, connection) = Builder::new()
+        .http09_responses(false)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .ignore_invalid_headers_in_responses(true)
+        .max_headers(head::MAX_HEADERS + 1)
+        .max_header_size(head::MAX_BYTES + SLACK)
+        .max_buf_size(head::MAX_BYTES + 2 * SLACK)
+        .title_case_headers(false)
+        .preserve_header_case(false)
+        .handshake(TokioIo::new(RequestFirst::new(stream)))
+        .await
+        .map_err(|error| failure::of_http1(&error))?;
+    let mut driver = Driver::new(async { connection.await.unwrap_or_default() });
+    let response = driver.drive(sender.send_request(request)).await.map_err(|error| failure::of_http1(&error))?;
+    let (parts, incoming) = response.into_parts();
+    let length = incoming.size_hint().exact();
+    if length.is_none() {
+        check_transfer_coding(&parts.headers)?;
+    }
+    Ok((parts, Body { incoming, length, read: 0, driver }))
+}
+
+/// Refuses a transfer coding that is not undone: nothing but `chunked` was asked for (RFC 9112, section 7).
+fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Failure> {
+    let lines: Vec<_> = headers.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes).collect();
+    let codings = lines.join(&b", "[..]);
+    let codings = String::from_utf8_lossy(&codings).to_ascii_lowercase();
+    let mut known = codings.split(',').map(str::trim).filter(|coding| !matches!(*coding, "" | "identity"));
+    match (known.next(), known.next()) {
+        (None | Some("chunked"), None) => Ok(()),
+        _ => Err(Failure {
+            kind: FailureKind::Protocol,
+            message: format!("the header transfer-encoding is {codings:?}: expected nothing but \"chunked\""),
+        }),
+    }
+}
+
+impl Body {
+    /// The next bytes, or none at the end of a complete body.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            let incoming = &mut self.incoming;
+            let frame = self.driver.drive(poll_fn(|context| Pin::new(&mut *incoming).poll_frame(context))).await;
+            match frame.map(|frame| frame.map(hyper::body::Frame::into_data)) {
+                Some(Ok(Ok(data))) => {
+                    self.read += data.len() as u64;
+                    return Ok(Some(data));
+                }
+                // Trailers are read and mean nothing here.
+                Some(Ok(Err(_))) => {}
+                Some(Err(error)) => {
+                    return Err(failure::of_body(&failure::body_reason(&error), self.read, self.length));
+                }
+                None => return Ok(None),
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.driver.finish();
+    }
+}
+
+/// A stream that is not read before it is written to. hyper takes bytes that come before its request for an error of an
+/// idle connection; a server that answers as soon as it is connected to, such as one that is overloaded, has answered.
+struct RequestFirst {
+    stream: Stream,
+    is_written: bool,
+    reader: Option<Waker>,
+}
+
+impl RequestFirst {
+    fn new(stream: Stream) -> Self {
+        Self { stream, is_written: false, reader: None }
+    }
+
+    fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.is_written = true;
+            self.reader.take().map(Waker::wake).unwrap_or_default();
+        }
+        written
+    }
+}
+
+impl AsyncRead for RequestFirst {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_written {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        self.reader = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for RequestFirst {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.written(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,142 @@
+//! A request over HTTP/2, by the crate h2: one stream on one connection, no retry.
+
+use std::future::poll_fn;
+
+use h2::{
+    RecvStream, SendStream,
+    client::{Builder, SendRequest},
+};
+use http::{
+    HeaderName, Request, Version,
+    header::{CONTENT_LENGTH, TE},
+    response::Parts,
+};
+use hyper::body::Bytes;
+use shared::record::{Failure, FailureKind};
+
+use super::{connect::Stream, driver::Driver, failure, head::RequestHead, hop::Sent};
+
+/// The window of a stream and of its connection: more than is read of a body, so that nothing waits for it.
+const WINDOW: u32 = 2 << 20;
+/// What is announced as the largest list of headers. Somewhat above the limit, since HTTP/2 counts 32 bytes more for each
+/// header, so that a head beyond the limit is seen and named. h2 itself refuses what is beyond this.
+const MAX_HEADER_LIST: u32 = 1 << 20;
+/// Headers of a connection, which HTTP/2 has not (RFC 9113, section 8.2.2). The monitors file refuses the others.
+const OF_CONNECTIONS: [HeaderName; 2] =
+    [HeaderName::from_static("keep-alive"), HeaderName::from_static("proxy-connection")];
+
+/// The body of a response.
+pub(super) struct Body {
+    stream: RecvStream,
+    length: Option<u64>,
+    read: u64,
+    driver: Driver,
+    sender: Option<SendRequest<Bytes>>,
+}
+
+/// Sends the request and awaits the head of the response.
+pub(super) async fn send(stream: Stream, sent: &Sent) -> Result<(Parts, Body), Failure> {
+    let request = request(sent)?;
+    // Each setting has its reason in the table of the module `exchange`.
+    let handshake = Builder::new()
+        .enable_push(false)
+        .initial_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_frame_size(16_384)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .handshake::<_, Bytes>(stream)
+        .await;
+    let (sender, connection) = handshake.map_err(|error| failure::of_http2(&error))?;
+    let mut driver = Driver::new(async { connection.await.unwrap_or_default() });
+    let body = Bytes::from(sent.body.clone().unwrap_or_default());
+    let mut sender = driver.drive(sender.ready()).await.map_err(|error| failure::of_http2(&error))?;
+    let (response, upload) =
+        sender.send_request(request, body.is_empty()).map_err(|error| failure::of_http2(&error))?;
+    // A response may come before the server has taken the body of the request.
+    driver.join(upload_body(upload, body));
+    let (parts, stream) = driver.drive(response).await.map_err(|error| failure::of_http2(&error))?.into_parts();
+    let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    Ok((parts, Body { stream, length, read: 0, driver, sender: Some(sender) }))
+}
+
+fn request(sent: &Sent) -> Result<Request<()>, Failure> {
+    let head = RequestHead::new(sent)?;
+    let failed = |error: http::Error| Failure {
+        kind: FailureKind::Protocol,
+        message: format!("the request cannot be sent: {error}"),
+    };
+    let mut request = Request::new(());
+    *request.method_mut() = sent.method.clone();
+    *request.version_mut() = Version::HTTP_2;
+    *request.uri_mut() = head.absolute(&sent.url).map_err(failed)?;
+    *request.headers_mut() = head.headers;
+    for name in OF_CONNECTIONS {
+        request.headers_mut().remove(name);
+    }
+    if request.headers().get(TE).is_some_and(|value| value != "trailers") {
+        request.headers_mut().remove(TE);
+    }
+    Ok(request)
+}
+
+/// Sends the body as fast as the server takes it. Never ends: the response ends the request.
+async fn upload_body(mut upload: SendStream<Bytes>, mut body: Bytes) {
+    while !body.is_empty() {
+        upload.reserve_capacity(body.len());
+        match poll_fn(|context| upload.poll_capacity(context)).await {
+            Some(Ok(0)) => {}
+            Some(Ok(capacity)) => {
+                let part = body.split_to(capacity.min(body.len()));
+                let is_end = body.is_empty();
+                if upload.send_data(part, is_end).is_err() {
+                    break;
+                }
+            }
+            // The server takes no more of it. Its response says the rest.
+            Some(Err(_)) | None => break,
+        }
+    }
+    std::future::pending().await
+}
+
+impl Body {
+    /// The next bytes, or none at the end of a complete body.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
+        let stream = &mut self.stream;
+        let data = self.driver.drive(poll_fn(|context| stream.poll_data(context))).await;
+        match data {
+            Some(Ok(data)) => {
+                self.read += data.len() as u64;
+                // Fails only if there are fewer bytes to release.
+                self.stream.flow_control().release_capacity(data.len()).unwrap_or_default();
+                Ok(Some(data))
+            }
+            Some(Err(error)) => Err(failure::of_body(&reason(&error), self.read, self.length)),
+            None => {
+                let stream = &mut self.stream;
+                let trailers = self.driver.drive(poll_fn(|context| stream.poll_trailers(context))).await;
+                match trailers {
+                    Err(error) => Err(failure::of_body(&reason(&error), self.read, self.length)),
+                    // Only END_STREAM completes a body (RFC 9113, section 8.1).
+                    Ok(_) if !self.stream.is_end_stream() => {
+                        Err(failure::of_body("the stream ended without END_STREAM", self.read, self.length))
+                    }
+                    Ok(_) => Ok(None),
+                }
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.sender = None;
+        self.driver.finish();
+    }
+}
+
+/// Why a body broke off. h2 names no reason for one that is not as long as announced.
+fn reason(error: &h2::Error) -> String {
+    if error.is_library() && error.is_reset() {
+        return "its length is not the announced one".to_owned();
+    }
+    failure::of_http2(error).message
+}
