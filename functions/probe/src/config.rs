@@ -137,14 +137,46 @@ pub fn check_url(url: &str) -> Result<(), String> {
             parsed.host_str().unwrap_or_default()
         ));
     }
+    check_written_url(url)
+}
+
+/// Whether a URL is written as one that can be probed; a reference (`${…}`) may stand for its beginning. Url parsers are
+/// lenient, and `monitors.schema.json` is not: it has these rules as patterns.
+///
+/// # Errors
+/// A sentence that names the URL and what is wrong with it.
+pub(crate) fn check_written_url(url: &str) -> Result<(), String> {
+    let shown = without_credentials(url);
     if url.chars().any(char::is_control) {
-        return Err(format!("{url:?} cannot be probed: it contains a control character"));
+        return Err(format!("{shown:?} cannot be probed: it contains a control character: remove it"));
     }
     if url.len() > shared::record::MAX_URL_BYTES {
         let limit = shared::record::MAX_URL_BYTES;
         return Err(format!("a URL of {} bytes cannot be probed: expected at most {limit}", url.len()));
     }
-    Ok(())
+    if url.starts_with(' ') || url.ends_with(' ') {
+        return Err(format!("{shown:?} has blanks around it: remove them"));
+    }
+    if url.starts_with("${") {
+        return Ok(());
+    }
+    let after = ["http://", "https://"].iter().find_map(|scheme| {
+        let (start, after) = url.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(after)
+    });
+    let authority = after.map(|after| after.split(['/', '?', '#', '\\']).next().unwrap_or_default());
+    match authority {
+        None | Some("") => {
+            Err(format!("{shown:?} cannot be probed: expected http:// or https:// and the name of a host"))
+        }
+        Some(authority) if authority.contains('@') => {
+            Err(format!("{shown:?} cannot be probed with credentials in it: send them in a header"))
+        }
+        Some(authority) if authority.contains(' ') => {
+            Err(format!("{shown:?} cannot be probed: the name of its host has a blank in it"))
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 #[cfg(test)]

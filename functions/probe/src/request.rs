@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     config::ProbeConfig,
     exchange::{Exchange, Exchanger, Limits, Request, TlsError, egress::Egress},
-    monitors::Monitor,
+    monitors::{Monitor, expect::Certificate},
     plan::{Slot, since},
 };
 
@@ -133,6 +133,8 @@ fn judge(monitor: &Monitor, exchange: Exchange, elapsed: Duration, mut record: R
     record.response_time_ms = Some(Millis::from(elapsed));
     record.phases = Some(exchange.phases);
     record.certificate_expires_at = exchange.certificate_expires_at;
+    let is_tls = exchange.hops.iter().any(|hop| hop.url.starts_with("https:"));
+    let certificate = if is_tls { Certificate::Expires(exchange.certificate_expires_at) } else { Certificate::None };
     if exchange.hops.len() > 1 {
         record.hops = exchange.hops;
     }
@@ -141,7 +143,7 @@ fn judge(monitor: &Monitor, exchange: Exchange, elapsed: Duration, mut record: R
             record.http_status_code = Some(answer.status);
             record.body_cut = answer.is_cut;
             let now = record.timestamp;
-            record.error = monitor.settings.expect.check(&answer, exchange.certificate_expires_at, now).err();
+            record.error = monitor.settings.expect.check(&answer, certificate, now).err();
         }
         Err(failure) => record.error = Some(failure),
     }

@@ -1,24 +1,16 @@
 //! What an answer must be like for its target to be up.
 
-use std::{cell::OnceCell, io::Read as _, ops::RangeInclusive};
+use std::ops::RangeInclusive;
 
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
-use jiff::Timestamp;
-use jsonpath_rust::{parser::model::JpQuery, parser::parse_json_path, query::js_path_process};
+use jiff::{SignedDuration, Timestamp};
 use regex::Regex;
-use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName};
-use serde_json::Value;
+use reqwest::header::{HeaderMap, HeaderName};
 use shared::record::{Failure, FailureKind};
 
-use crate::exchange::{Answer, MAX_BODY_BYTES};
+use super::{body::Body, document::Node, jsonpath::JsonPath};
+use crate::exchange::Answer;
 
-/// How long a body may become when it is decompressed, for what is expected of it.
-const MAX_DECODED_BYTES: u64 = 8 << 20;
-/// How much JSON is taken apart. A tree takes a hundred times the memory of its text where that is all brackets, and a path is
-/// looked up with the whole way to each value in memory: a target could end the function with either.
-const MAX_JSON_VALUES: usize = 50_000;
-const MAX_JSON_WAYS_BYTES: usize = 8 << 20;
-const SECONDS_PER_DAY: i64 = 86_400;
+const HOURS_PER_DAY: i64 = 24;
 
 /// What is expected of an answer.
 #[derive(Debug, Clone)]
@@ -26,16 +18,16 @@ pub struct Expect {
     /// One of these statuses.
     pub status: Vec<RangeInclusive<u16>>,
     /// Each of these headers.
-    pub headers: Vec<(HeaderName, ExpectText)>,
+    pub(crate) headers: Vec<(HeaderName, ExpectText)>,
     /// All of this in the body.
-    pub body: Vec<ExpectBody>,
+    pub(crate) body: Vec<ExpectBody>,
     /// A certificate that is good for so many more days.
     pub certificate_days: Option<u16>,
 }
 
 /// What is expected of a header.
 #[derive(Debug, Clone)]
-pub enum ExpectText {
+pub(crate) enum ExpectText {
     /// It is this.
     Equals(String),
     /// This is in it.
@@ -48,17 +40,15 @@ pub enum ExpectText {
 
 /// What is expected of a body.
 #[derive(Debug, Clone)]
-pub enum ExpectBody {
+pub(crate) enum ExpectBody {
     /// This is in it.
     Contains(String),
     /// This is found in it.
     Matches(Regex),
-    /// It is JSON, in which a path (RFC 9535) selects something, and nothing but this value; or nothing at all.
+    /// It is JSON, in which a path selects something, and nothing but this value; or nothing at all.
     Json {
-        /// The path as it was written.
-        path: String,
-        /// The same, understood.
-        query: Box<JpQuery>,
+        /// The path.
+        path: JsonPath,
         /// What it selects.
         selects: Selects,
     },
@@ -66,22 +56,22 @@ pub enum ExpectBody {
 
 /// What a path selects.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Selects {
+pub(crate) enum Selects {
     /// At least one value, and each is this.
-    Only(Value),
+    Only(Node),
     /// At least one value.
     Something,
     /// None.
     Nothing,
 }
 
-/// Understands a path.
-///
-/// # Errors
-/// What is wrong with it.
-pub(super) fn query(path: &str) -> Result<Box<JpQuery>, String> {
-    let error = |error| format!("{path:?} is not a JSONPath (RFC 9535): {error}");
-    parse_json_path(path).map(Box::new).map_err(|found| error(found.to_string().replace('\n', " ")))
+/// The certificate of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certificate {
+    /// There was no TLS.
+    None,
+    /// When it expires, if that can be read.
+    Expires(Option<Timestamp>),
 }
 
 impl Default for Expect {
@@ -95,29 +85,51 @@ impl Expect {
     /// Whether the answer is as expected.
     ///
     /// # Errors
-    /// All that is not, in one sentence; or that the body cannot be read as it must be.
-    pub fn check(&self, answer: &Answer, expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Failure> {
+    /// All that is not, the status first, in one sentence. Of kind `body` only where nothing is wrong but that the body
+    /// cannot be decoded.
+    pub fn check(&self, answer: &Answer, certificate: Certificate, now: Timestamp) -> Result<(), Failure> {
         let mut wrong = Vec::new();
         if !self.status.iter().any(|range| range.contains(&answer.status)) {
             wrong.push(format!("HTTP status {}: expected {}", answer.status, print(&self.status)));
         }
         wrong.extend(self.headers.iter().filter_map(|(name, expected)| expected.check(name, &answer.headers).err()));
+        let mut undecodable = 0;
         if !self.body.is_empty() {
-            let body = Body::decode(answer)?;
-            wrong.extend(self.body.iter().filter_map(|expected| expected.check(&body).err()));
+            match Body::decode(answer) {
+                Ok(body) => wrong.extend(self.body.iter().filter_map(|expected| expected.check(&body).err())),
+                Err(error) => {
+                    undecodable = 1;
+                    wrong.push(error);
+                }
+            }
         }
-        wrong.extend(self.certificate(expires_at, now).err());
-        if wrong.is_empty() { Ok(()) } else { Err(failure(FailureKind::Assertion, wrong.join("; "))) }
-    }
-
-    fn certificate(&self, expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), String> {
-        let Some(days) = self.certificate_days else { return Ok(()) };
-        let Some(expires_at) = expires_at else { return Err("there is no certificate".to_owned()) };
-        let left = expires_at.as_second().saturating_sub(now.as_second());
-        if left >= i64::from(days) * SECONDS_PER_DAY {
+        wrong.extend(self.check_certificate(certificate, now).err());
+        if wrong.is_empty() {
             return Ok(());
         }
-        Err(format!("the certificate is good for {} days: expected {days}", left.div_euclid(SECONDS_PER_DAY)))
+        let kind = if wrong.len() == undecodable { FailureKind::Body } else { FailureKind::Assertion };
+        Err(Failure { kind, message: wrong.join("; ") })
+    }
+
+    fn check_certificate(&self, certificate: Certificate, now: Timestamp) -> Result<(), String> {
+        let Some(days) = self.certificate_days else { return Ok(()) };
+        let expires_at = match certificate {
+            Certificate::None => return Err("there is no certificate: the answer came without TLS".to_owned()),
+            Certificate::Expires(None) => return Err("the expiry of the certificate cannot be read".to_owned()),
+            Certificate::Expires(Some(expires_at)) => expires_at,
+        };
+        // One without an expiry (RFC 5280, section 4.1.2.5), or one beyond what a timestamp can hold, ends with the range.
+        if expires_at.as_second() >= Timestamp::MAX.as_second() {
+            return Ok(());
+        }
+        let left = expires_at.duration_since(now);
+        if left >= SignedDuration::from_hours(i64::from(days) * HOURS_PER_DAY) {
+            return Ok(());
+        }
+        if left.is_negative() {
+            return Err(format!("the certificate expired at {expires_at}: expected {days} more days"));
+        }
+        Err(format!("the certificate is good for {} days: expected {days}", left.as_hours() / HOURS_PER_DAY))
     }
 }
 
@@ -128,32 +140,41 @@ impl ExpectText {
         // As RFC 9110 has it, several lines of a header are one list.
         let value = values.join(", ");
         let (holds, expected) = match self {
-            Self::Exists(exists) => (*exists == values.is_empty(), if *exists { "it" } else { "none" }.to_owned()),
-            Self::Equals(text) => (value != *text, format!("{text:?}")),
-            Self::Contains(text) => (!value.contains(text), format!("{text:?} in it")),
-            Self::Matches(regex) => (!regex.is_match(&value), format!("a match of {:?}", regex.as_str())),
+            Self::Exists(true) => (true, "it".to_owned()),
+            Self::Exists(false) => {
+                return if values.is_empty() {
+                    Ok(())
+                } else {
+                    Err(format!("the header {name} is {value:?}: expected none"))
+                };
+            }
+            Self::Equals(text) => (value == *text, format!("{text:?}")),
+            Self::Contains(text) => (value.contains(text), format!("{text:?} in it")),
+            Self::Matches(regex) => (regex.is_match(&value), format!("a match of {:?}", regex.as_str())),
         };
         match (holds, values.is_empty()) {
-            (false, _) => Ok(()),
-            (true, true) => Err(format!("there is no header {name}: expected {expected}")),
-            (true, false) => Err(format!("the header {name} is {value:?}: expected {expected}")),
+            (_, true) => Err(format!("there is no header {name}: expected {expected}")),
+            (false, false) => Err(format!("the header {name} is {value:?}: expected {expected}")),
+            (true, false) => Ok(()),
         }
     }
 }
 
 impl ExpectBody {
-    fn check(&self, body: &Body) -> Result<(), String> {
+    /// Whether a body is as expected.
+    ///
+    /// # Errors
+    /// What is not.
+    pub(super) fn check(&self, body: &Body) -> Result<(), String> {
         let part = body.part();
         match self {
             Self::Contains(text) if body.text.contains(text) => Ok(()),
             Self::Contains(text) => Err(format!("{text:?} is not in {part}")),
             Self::Matches(regex) if regex.is_match(&body.text) => Ok(()),
             Self::Matches(regex) => Err(format!("nothing in {part} matches {:?}", regex.as_str())),
-            Self::Json { path, query, selects } => {
-                let json = body.json.get_or_init(|| body.parse()).as_ref().map_err(Clone::clone)?;
-                let found =
-                    js_path_process(query, json).map_err(|error| format!("{path} cannot be looked up: {error}"))?;
-                let found: Vec<_> = found.into_iter().map(jsonpath_rust::query::QueryRef::val).collect();
+            Self::Json { path, selects } => {
+                let found = path.select(body.json()?)?;
+                let path = path.text();
                 match selects {
                     Selects::Nothing => match found.first() {
                         None => Ok(()),
@@ -161,108 +182,13 @@ impl ExpectBody {
                     },
                     _ if found.is_empty() => Err(format!("{path} is not in {part}")),
                     Selects::Something => Ok(()),
-                    Selects::Only(expected) => match found.iter().find(|value| !is_same(value, expected)) {
+                    Selects::Only(expected) => match found.iter().find(|value| **value != expected) {
                         None => Ok(()),
                         Some(value) => Err(format!("{path} is {value}: expected {expected}")),
                     },
                 }
             }
         }
-    }
-}
-
-/// The body of an answer as what is expected of it needs it.
-struct Body {
-    /// Decompressed.
-    text: String,
-    /// Whether there was more.
-    is_cut: bool,
-    /// Parsed when it is first asked for.
-    json: OnceCell<Result<Value, String>>,
-}
-
-impl Body {
-    fn decode(answer: &Answer) -> Result<Self, Failure> {
-        Ok(Self { text: decode(answer)?, is_cut: answer.is_cut, json: OnceCell::new() })
-    }
-
-    fn part(&self) -> String {
-        if self.is_cut { format!("the first {MAX_BODY_BYTES} bytes of the body") } else { "the body".to_owned() }
-    }
-
-    fn parse(&self) -> Result<Value, String> {
-        let part = self.part();
-        // Each value but the first follows on one of these.
-        let values = self.text.bytes().filter(|byte| matches!(byte, b'[' | b'{' | b',')).count();
-        if values > MAX_JSON_VALUES {
-            return Err(format!("{part} may be JSON of {values} values: expected at most {MAX_JSON_VALUES}"));
-        }
-        let json = serde_json::from_str(&self.text).map_err(|error| format!("{part} is not JSON: {error}"))?;
-        let ways = ways(&json, 0);
-        if ways > MAX_JSON_WAYS_BYTES {
-            return Err(format!(
-                "{part} is JSON whose paths have {ways} bytes: expected at most {MAX_JSON_WAYS_BYTES}"
-            ));
-        }
-        Ok(json)
-    }
-}
-
-/// The bytes of the ways to all values below one that is `way` bytes deep. JSON is at most 128 levels deep when it is parsed.
-fn ways(json: &Value, way: usize) -> usize {
-    // Around a name stand brackets and quotes, around a number brackets.
-    match json {
-        Value::Array(list) => list.iter().map(|value| way + 8 + ways(value, way + 8)).sum(),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| {
-                let way = way + name.len() + 4;
-                way + ways(value, way)
-            })
-            .sum(),
-        _ => 0,
-    }
-}
-
-/// The body as text, decompressed.
-fn decode(answer: &Answer) -> Result<String, Failure> {
-    let encoding = answer.headers.get(CONTENT_ENCODING).map_or("identity", |value| value.to_str().unwrap_or("?"));
-    let mut decoded = Vec::new();
-    let bytes = answer.body.as_slice();
-    let limit = MAX_DECODED_BYTES + 1;
-    let read = match encoding.trim().to_ascii_lowercase().as_str() {
-        "" | "identity" => bytes.take(limit).read_to_end(&mut decoded),
-        "gzip" | "x-gzip" => MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut decoded),
-        "deflate" => ZlibDecoder::new(bytes).take(limit).read_to_end(&mut decoded),
-        other => {
-            return Err(failure(
-                FailureKind::Body,
-                format!("the body is encoded with {other:?}, which was not asked for"),
-            ));
-        }
-    };
-    match read {
-        // What was cut ends in the middle.
-        Err(error) if !answer.is_cut => {
-            Err(failure(FailureKind::Body, format!("the body cannot be decompressed: {error}")))
-        }
-        _ if decoded.len() as u64 > MAX_DECODED_BYTES => Err(failure(
-            FailureKind::Body,
-            format!("the body is larger than {MAX_DECODED_BYTES} bytes when it is decompressed"),
-        )),
-        _ => Ok(String::from_utf8_lossy(&decoded).into_owned()),
-    }
-}
-
-fn failure(kind: FailureKind, message: String) -> Failure {
-    Failure { kind, message }
-}
-
-/// Whether two values are the same; numbers by what they are worth, not by how they are written.
-fn is_same(one: &Value, other: &Value) -> bool {
-    match (one.as_f64(), other.as_f64()) {
-        (Some(one_number), Some(other_number)) if !(one.is_i64() && other.is_i64()) => one_number == other_number,
-        _ => one == other,
     }
 }
 
@@ -277,42 +203,112 @@ fn print(ranges: &[RangeInclusive<u16>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::monitors::document;
+
+    fn value(text: &str) -> Node {
+        document::parse(text).unwrap().documents.remove(0)
+    }
+
+    fn check_json(path: &str, selects: Selects, body: &str) -> Result<(), String> {
+        let expected = ExpectBody::Json { path: JsonPath::parse(path).unwrap(), selects };
+        expected.check(&Body::new(body.to_owned(), false))
+    }
 
     #[test]
-    fn numbers_are_the_same_by_what_they_are_worth() {
-        for (one, other, expected) in [
-            (json!(10), json!(10.0), true),
-            (json!(10), json!(10), true),
-            (json!(9_007_199_254_740_993_i64), json!(9_007_199_254_740_992_i64), false),
-            (json!(10), json!("10"), false),
-            (json!(null), json!(null), true),
+    fn numbers_equal_by_exact_value_at_any_depth() {
+        for (expected, sent, is_equal) in [
+            ("18446744073709551614", "18446744073709551615", false),
+            ("18446744073709551615", "18446744073709551615", true),
+            ("9007199254740993", "9007199254740992", false),
+            ("[10]", "[10.0]", true),
+            ("{a: [1, {b: 0.10}]}", r#"{"a": [1.0, {"b": 0.1}]}"#, true),
+            ("{a: [18446744073709551614]}", r#"{"a": [18446744073709551615]}"#, false),
+            ("1e400", "1e400", true),
+            ("1e400", "1e401", false),
+            ("-0", "0", true),
+            ("10", "\"10\"", false),
+            ("null", "null", true),
+            ("0.1", "0.1000000000000000055511151231257827", false),
         ] {
-            assert_eq!(is_same(&one, &other), expected, "{one} and {other}");
+            let outcome = check_json("$", Selects::Only(value(expected)), sent);
+            assert_eq!(outcome.is_ok(), is_equal, "{expected} and {sent}: {outcome:?}");
         }
+        let error = check_json("$.a", Selects::Only(value("18446744073709551614")), r#"{"a": 18446744073709551615}"#);
+        assert_eq!(error.unwrap_err(), "$.a is 18446744073709551615: expected 18446744073709551614");
     }
 
-    fn check(path: &str, body: &str) -> Result<(), String> {
-        let expected =
-            ExpectBody::Json { path: path.to_owned(), query: query(path).unwrap(), selects: Selects::Something };
-        expected.check(&Body { text: body.to_owned(), is_cut: false, json: OnceCell::new() })
+    fn answer(status: u16, lines: &[(&'static str, &str)], body: &[u8]) -> Answer {
+        let header = |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), value.parse().unwrap());
+        Answer { status, headers: lines.iter().map(header).collect(), body: body.to_vec(), is_cut: false }
+    }
+
+    fn check(expect: &Expect, answer: &Answer) -> (Option<FailureKind>, String) {
+        let failure = expect.check(answer, Certificate::None, Timestamp::UNIX_EPOCH).err();
+        failure.map_or((None, String::new()), |failure| (Some(failure.kind), failure.message))
     }
 
     #[test]
-    fn json_that_would_take_the_memory_of_the_function_is_refused_before_it_does() {
-        let numbers = |count: usize| format!("[{}]", vec!["0"; count].join(","));
-        assert_eq!(check("$[0]", &numbers(40_000)), Ok(()));
-        let objects = format!("[{}]", vec![r#"{"":0}"#; 30_000].join(","));
-        for many in [numbers(60_000), objects] {
-            let error = check("$[0]", &many).unwrap_err();
-            assert!(error.contains("values: expected at most 50000"), "{error}");
+    fn every_failed_expectation_is_reported_with_the_status_first() {
+        let expect = Expect { body: vec![ExpectBody::Contains("x".to_owned())], ..Expect::default() };
+        let brotli = b"\x0b\x02\x80hello\x03";
+
+        let (kind, message) = check(&expect, &answer(503, &[("content-encoding", "br")], brotli));
+        assert_eq!(kind, Some(FailureKind::Assertion));
+        assert!(
+            message.starts_with("HTTP status 503: expected below 400; the body has the content coding \"br\""),
+            "{message}"
+        );
+
+        let (kind, message) = check(&expect, &answer(200, &[("content-encoding", "br")], brotli));
+        assert_eq!(kind, Some(FailureKind::Body));
+        assert!(message.starts_with("the body has the content coding \"br\""), "{message}");
+
+        let with_certificate = Expect { certificate_days: Some(1), ..expect };
+        let (kind, message) = check(&with_certificate, &answer(200, &[("content-encoding", "br")], brotli));
+        assert_eq!(kind, Some(FailureKind::Assertion));
+        assert!(message.contains("; there is no certificate"), "{message}");
+    }
+
+    #[test]
+    fn header_that_is_absent_is_as_expected_only_where_it_must_not_exist() {
+        for (expected, absent, empty) in [
+            (ExpectText::Equals(String::new()), false, true),
+            (ExpectText::Matches(Regex::new("^$").unwrap()), false, true),
+            (ExpectText::Exists(true), false, true),
+            (ExpectText::Exists(false), true, false),
+        ] {
+            let expect = Expect { headers: vec![(HeaderName::from_static("x-a"), expected)], ..Expect::default() };
+            assert_eq!(check(&expect, &answer(200, &[], b"")).0.is_none(), absent, "{expect:?}");
+            assert_eq!(check(&expect, &answer(200, &[("x-a", "")], b"")).0.is_none(), empty, "{expect:?}");
         }
-        // A name is in the path of everything below it.
-        let below = |name: usize| format!(r#"{{"{}": {}}}"#, "k".repeat(name), numbers(1_000));
-        assert_eq!(check("$..*", &below(1_000)), Ok(()));
-        let error = check("$..*", &below(10_000)).unwrap_err();
-        assert!(error.contains("whose paths have"), "{error}");
+    }
+
+    #[test]
+    fn certificate_is_good_for_days_to_the_nanosecond_and_one_without_expiry_for_all() {
+        let now: Timestamp = "2026-11-23T12:00:00.5Z".parse().unwrap();
+        let at = |text: &str| Certificate::Expires(Some(text.parse().unwrap()));
+        let check = |days: u16, certificate: Certificate| {
+            Expect { certificate_days: Some(days), ..Expect::default() }.check_certificate(certificate, now)
+        };
+        assert_eq!(check(1, at("2026-11-24T12:00:00.5Z")), Ok(()));
+        assert_eq!(check(1, at("2026-11-24T12:00:00Z")).unwrap_err(), "the certificate is good for 0 days: expected 1");
+        assert_eq!(check(3_650, at("2036-11-21T12:00:01Z")), Ok(()));
+        assert_eq!(
+            check(3_650, at("2036-11-20T12:00:00Z")).unwrap_err(),
+            "the certificate is good for 3649 days: expected 3650"
+        );
+        assert_eq!(
+            check(14, at("2026-11-23T12:00:00Z")).unwrap_err(),
+            "the certificate expired at 2026-11-23T12:00:00Z: expected 14 more days"
+        );
+        assert!(check(14, at("-009999-01-02T01:59:59Z")).unwrap_err().contains("expired"));
+        assert!(check(1, Certificate::None).unwrap_err().contains("there is no certificate"));
+        assert!(check(1, Certificate::Expires(None)).unwrap_err().contains("cannot be read"));
+        let last = Certificate::Expires(Some(Timestamp::MAX));
+        assert_eq!(check(3_650, last), Ok(()));
+        let late = Timestamp::MAX - SignedDuration::from_hours(1);
+        let expect = Expect { certificate_days: Some(3_650), ..Expect::default() };
+        assert_eq!(expect.check_certificate(last, late), Ok(()));
     }
 }

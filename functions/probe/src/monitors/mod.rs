@@ -1,9 +1,15 @@
 //! What is monitored, and how: a YAML file, the URLs of `WM_URL`, or what an event carries.
 //!
-//! `read` makes monitors of a text and finds all that is wrong with it, each mistake with its place; [`expect`] judges
-//! answers; [`secrets`] resolves references. `monitors.schema.json` says the same as `read` to an editor.
+//! `document` reads the text. `read` makes monitors of it and finds all that is wrong with it, each mistake with its place;
+//! `contradictions` finds what is right by itself and wrong together. [`expect`] judges answers, with `body` to decode them
+//! and `jsonpath` to look into them; [`secrets`] resolves references. `monitors.schema.json` says the same as `read` to an
+//! editor.
 
+mod body;
+mod contradictions;
+mod document;
 pub mod expect;
+mod jsonpath;
 mod node;
 mod read;
 pub mod secrets;
@@ -16,10 +22,11 @@ use reqwest::{Method, header::HeaderMap};
 use shared::env::Hidden;
 use url::Url;
 
-pub use self::node::Mistake;
+pub use self::document::Mistake;
 use self::{
+    document::{Node, Parsed},
     expect::Expect,
-    node::{Fields, Mistakes, Node, kind},
+    node::{Fields, Mistakes},
     secrets::Secrets,
 };
 
@@ -142,13 +149,14 @@ impl Monitors {
         if mistakes.is_empty() { Ok(monitors) } else { Err(mistakes) }
     }
 
-    /// Reads a text: YAML, and so JSON too, of a mapping with `monitors` and, if it likes, `defaults` for each of them.
+    /// Reads a text: YAML or JSON, of a mapping with `monitors` and, if it likes, `defaults` for each of them.
     ///
     /// # Errors
     /// All that is wrong with it, in the order of the text.
     pub fn read(text: &str, defaults: &Defaults, secrets: Secrets) -> Result<Self, Vec<Mistake>> {
-        let documents = node::parse(text).map_err(|mistake| vec![mistake])?;
+        let Parsed { documents, mistakes: found } = document::parse(text).map_err(|mistake| vec![mistake])?;
         let mut mistakes = Mistakes::default();
+        mistakes.extend(found);
         let (enabled, disabled) = match documents.as_slice() {
             [root] => root_monitors(root, defaults, &secrets, &mut mistakes),
             _ => {
@@ -169,7 +177,7 @@ impl Monitors {
 
 /// The monitors that nothing is wrong with, and the ids of those that are not enabled.
 fn root_monitors(
-    root: &Node<'_>,
+    root: &Node,
     defaults: &Defaults,
     secrets: &Secrets,
     mistakes: &mut Mistakes,
@@ -186,15 +194,15 @@ fn root_monitors(
         mistakes.at(root, "monitors is missing: expected a list");
         return (enabled, disabled);
     };
-    let Some(nodes) = list.data.as_sequence() else {
-        mistakes.at(list, format!("monitors is {}: expected a list", kind(list)));
+    let Some(nodes) = list.as_list() else {
+        mistakes.at(list, format!("monitors is {}: expected a list", list.kind()));
         return (enabled, disabled);
     };
-    let mut lines: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut lines: BTreeMap<&str, u32> = BTreeMap::new();
     for node in nodes {
-        if let Some(id) = node.data.as_mapping_get("id")
-            && let Some(text) = id.data.as_str()
-            && let Some(line) = lines.insert(text, id.span.start.line())
+        if let Some(id) = node.get("id")
+            && let Some(text) = id.as_text()
+            && let Some(line) = lines.insert(text, id.place.line)
         {
             mistakes.at(id, format!("{text:?} is the id of a monitor on line {line} already"));
         }
@@ -207,5 +215,7 @@ fn root_monitors(
     (enabled, disabled)
 }
 
+#[cfg(test)]
+mod agreement;
 #[cfg(test)]
 pub(crate) mod tests;

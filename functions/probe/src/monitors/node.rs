@@ -1,29 +1,9 @@
-//! YAML with places: whatever is read from it knows where it stands, so that a mistake says line and column, and all of
-//! them are found in one reading.
+//! The keys of a monitors file, and what is wrong with them: whatever is read knows where it stands, so that a mistake says
+//! line and column, and all of them are found in one reading.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
-use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
-
-/// A node and its place.
-pub(super) type Node<'text> = MarkedYaml<'text>;
-
-/// A mistake and its place.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mistake {
-    /// From 1.
-    pub line: usize,
-    /// From 1, in characters.
-    pub column: usize,
-    /// What is wrong, and what is allowed.
-    pub text: String,
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}: {}", self.line, self.column, self.text)
-    }
-}
+use super::document::{Map, Mistake, Node, Place};
 
 /// The mistakes found so far, each once, in the order of the file.
 #[derive(Debug, Default)]
@@ -32,14 +12,25 @@ pub(super) struct Mistakes {
 }
 
 impl Mistakes {
-    pub(super) fn at(&mut self, node: &Node<'_>, text: impl Into<String>) {
-        let (line, column) = (node.span.start.line(), node.span.start.col() + 1);
-        self.found.insert(Mistake { line, column, text: text.into() });
+    pub(super) fn at(&mut self, node: &Node, text: impl Into<String>) {
+        self.at_place(node.place, text);
+    }
+
+    pub(super) fn at_place(&mut self, place: Place, text: impl Into<String>) {
+        self.found.insert(place.mistake(text));
     }
 
     /// The value of a result, or its error as a mistake.
-    pub(super) fn check<T>(&mut self, node: &Node<'_>, result: Result<T, String>) -> Option<T> {
+    pub(super) fn check<T>(&mut self, node: &Node, result: Result<T, String>) -> Option<T> {
         result.map_err(|error| self.at(node, error)).ok()
+    }
+
+    pub(super) fn extend(&mut self, mistakes: impl IntoIterator<Item = Mistake>) {
+        self.found.extend(mistakes);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
     }
 
     pub(super) fn finish(self) -> Vec<Mistake> {
@@ -47,47 +38,24 @@ impl Mistakes {
     }
 }
 
-/// The documents of a text.
-pub(super) fn parse(text: &str) -> Result<Vec<Node<'_>>, Mistake> {
-    Node::load_from_str(text).map_err(|error| Mistake {
-        line: error.marker().line(),
-        column: error.marker().col() + 1,
-        text: format!("this is not YAML: {}", error.info()),
-    })
-}
-
-/// What a node is, for whoever expected something else.
-pub(super) fn kind(node: &Node<'_>) -> String {
-    match &node.data {
-        YamlData::Value(Scalar::Null) => "nothing".to_owned(),
-        YamlData::Value(Scalar::Boolean(value)) => value.to_string(),
-        YamlData::Value(Scalar::Integer(value)) => value.to_string(),
-        YamlData::Value(Scalar::FloatingPoint(value)) => value.to_string(),
-        YamlData::Value(Scalar::String(value)) => format!("{value:?}"),
-        YamlData::Sequence(_) => "a list".to_owned(),
-        YamlData::Mapping(_) => "a mapping".to_owned(),
-        _ => "something else".to_owned(),
-    }
-}
-
 /// The keys of a mapping, as they are asked for.
-pub(super) struct Fields<'node, 'text> {
+pub(super) struct Fields<'node> {
     what: &'static str,
-    own: &'node Node<'text>,
-    defaults: Option<&'node Node<'text>>,
+    own: &'node Node,
+    defaults: Option<&'node Node>,
     known: Vec<&'static str>,
 }
 
-impl<'node, 'text> Fields<'node, 'text> {
+impl<'node> Fields<'node> {
     /// Reads a mapping, whose missing keys come from `defaults`.
     pub(super) fn of(
         what: &'static str,
-        own: &'node Node<'text>,
-        defaults: Option<&'node Node<'text>>,
+        own: &'node Node,
+        defaults: Option<&'node Node>,
         mistakes: &mut Mistakes,
     ) -> Option<Self> {
-        if own.data.as_mapping().is_none() {
-            mistakes.at(own, format!("{what} is {}: expected keys and their values", kind(own)));
+        if own.as_map().is_none() {
+            mistakes.at(own, format!("{what} is {}: expected keys and their values", own.kind()));
             return None;
         }
         Some(Self { what, own, defaults, known: Vec::new() })
@@ -95,25 +63,34 @@ impl<'node, 'text> Fields<'node, 'text> {
 
     /// The value of a key. Null is a value too: where it is not expected, something is missing, such as text that begins
     /// with a `#`.
-    pub(super) fn get(&mut self, key: &'static str) -> Option<&'node Node<'text>> {
+    pub(super) fn get(&mut self, key: &'static str) -> Option<&'node Node> {
         self.known.push(key);
-        self.own.data.as_mapping_get(key).or_else(|| self.defaults?.data.as_mapping_get(key))
+        self.own.get(key).or_else(|| self.defaults?.get(key))
     }
 
     /// The values of a key by itself and in the defaults, for mappings that are merged.
-    pub(super) fn get_both(&mut self, key: &'static str) -> [Option<&'node Node<'text>>; 2] {
+    pub(super) fn get_both(&mut self, key: &'static str) -> [Option<&'node Node>; 2] {
         self.known.push(key);
-        let own = self.own.data.as_mapping_get(key);
-        let default = self.defaults.and_then(|defaults| defaults.data.as_mapping_get(key));
-        [default, own]
+        [self.defaults.and_then(|defaults| defaults.get(key)), self.own.get(key)]
+    }
+
+    /// The value of a key that was asked for, by itself or else in the defaults.
+    pub(super) fn known(&self, key: &str) -> Option<&'node Node> {
+        self.own(key).or_else(|| self.defaults?.get(key))
+    }
+
+    /// The value of a key that was asked for, where the mapping itself has it.
+    pub(super) fn own(&self, key: &str) -> Option<&'node Node> {
+        self.own.get(key)
     }
 
     /// Refuses keys that were not asked for.
-    pub(super) fn finish(self, mistakes: &mut Mistakes) {
-        for (key, _) in self.own.data.as_mapping().into_iter().flatten() {
-            if !key.data.as_str().is_some_and(|name| self.known.contains(&name)) {
+    pub(super) fn finish(&self, mistakes: &mut Mistakes) {
+        for entry in self.own.as_map().into_iter().flat_map(Map::entries) {
+            if !self.known.contains(&entry.name.as_str()) {
                 let known = self.known.join(", ");
-                mistakes.at(key, format!("{} is not a key of {}: expected one of {known}", kind(key), self.what));
+                let text = format!("{:?} is not a key of {}: expected one of {known}", entry.name, self.what);
+                mistakes.at_place(entry.place, text);
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use reqwest::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use serde_json::Value;
 use shared::{
     env::{Hidden, print_duration},
     record::{MAX_NAME_BYTES, MAX_TAGS},
@@ -11,13 +10,15 @@ use shared::{
 use url::Url;
 
 use super::{
-    Defaults, Monitor, Settings,
-    expect::{Expect, ExpectBody, ExpectText, Selects, query},
-    node::{Fields, Mistakes, Node, kind},
+    Defaults, Monitor, Settings, contradictions,
+    document::{Entry, Map, Node},
+    expect::{Expect, ExpectBody, ExpectText, Selects},
+    jsonpath::JsonPath,
+    node::{Fields, Mistakes},
     secrets::{NOT_HERE, Secrets},
     values,
 };
-use crate::config::check_url;
+use crate::config::{check_url, check_written_url};
 
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(800);
 /// Headers that say how the request itself is sent.
@@ -27,8 +28,21 @@ const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::f
 /// The monitor, as far as nothing is wrong with it, and whether it is enabled. Keys that it does not have are those of the
 /// defaults of its file.
 pub(super) fn monitor(
-    node: &Node<'_>,
-    file_defaults: Option<&Node<'_>>,
+    node: &Node,
+    file_defaults: Option<&Node>,
+    defaults: &Defaults,
+    secrets: &Secrets,
+    all_mistakes: &mut Mistakes,
+) -> Option<(Monitor, bool)> {
+    let mut own_mistakes = Mistakes::default();
+    let monitor = checked_monitor(node, file_defaults, defaults, secrets, &mut own_mistakes);
+    all_mistakes.extend(own_mistakes.finish());
+    monitor
+}
+
+fn checked_monitor(
+    node: &Node,
+    file_defaults: Option<&Node>,
     defaults: &Defaults,
     secrets: &Secrets,
     mistakes: &mut Mistakes,
@@ -46,11 +60,16 @@ pub(super) fn monitor(
     let (settings, is_enabled) = settings(&mut fields, defaults, secrets, mistakes);
     fields.finish(mistakes);
     let (url, target) = url?;
-    Some((Monitor { id: Some(id?), url, target, settings }, is_enabled))
+    let monitor = Monitor { id: Some(id?), url, target, settings };
+    // Where something is wrong, its default stands for it, which may contradict what is right.
+    if mistakes.is_empty() {
+        contradictions::find(&fields, &monitor, mistakes);
+    }
+    Some((monitor, is_enabled))
 }
 
 /// Finds what is wrong with the defaults of a file, which may have every key but those that tell monitors apart.
-pub(super) fn check_defaults(node: &Node<'_>, defaults: &Defaults, secrets: &Secrets, mistakes: &mut Mistakes) {
+pub(super) fn check_defaults(node: &Node, defaults: &Defaults, secrets: &Secrets, mistakes: &mut Mistakes) {
     if let Some(mut fields) = Fields::of("defaults", node, None, mistakes) {
         settings(&mut fields, defaults, secrets, mistakes);
         fields.finish(mistakes);
@@ -59,7 +78,7 @@ pub(super) fn check_defaults(node: &Node<'_>, defaults: &Defaults, secrets: &Sec
 
 /// The settings of a monitor, and whether it is enabled. Where a mistake was found, something else stands there.
 fn settings(
-    fields: &mut Fields<'_, '_>,
+    fields: &mut Fields<'_>,
     defaults: &Defaults,
     secrets: &Secrets,
     mistakes: &mut Mistakes,
@@ -82,14 +101,25 @@ fn settings(
     set(&mut settings.retries, fields.get("retries").map(|node| values::number(node, 0..=10, mistakes)));
     set(&mut settings.expect, fields.get("expect").map(|node| expect(node, mistakes)));
     settings.degraded_after = fields.get("degraded_after").and_then(|node| values::duration(node, TIMEOUTS, mistakes));
-    set(&mut settings.locations, fields.get("locations").map(|node| Some(values::list(node, mistakes, name))));
+    set(&mut settings.locations, fields.get("locations").map(|node| Some(names(node, mistakes))));
     set(&mut settings.tags, fields.get("tags").map(|node| tags(node, mistakes)));
     set(&mut is_enabled, fields.get("enabled").map(|node| values::switch(node, mistakes)));
     (settings, is_enabled)
 }
 
-fn tags(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<Vec<String>> {
-    let tags = values::list(node, mistakes, name);
+/// One name, or a list of names, each once.
+fn names(node: &Node, mistakes: &mut Mistakes) -> Vec<String> {
+    let nodes = node.as_list().unwrap_or_default();
+    for (index, node) in nodes.iter().enumerate() {
+        if nodes.iter().take(index).any(|other| other == node) {
+            mistakes.at(node, format!("{} is there twice: expected it once", node.kind()));
+        }
+    }
+    values::list(node, mistakes, name)
+}
+
+fn tags(node: &Node, mistakes: &mut Mistakes) -> Option<Vec<String>> {
+    let tags = names(node, mistakes);
     if tags.len() > MAX_TAGS {
         mistakes.at(node, format!("these are {} tags: expected at most {MAX_TAGS}", tags.len()));
     }
@@ -97,7 +127,7 @@ fn tags(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<Vec<String>> {
 }
 
 /// An interval, which has to fit the tick: slots are counted in ticks, or ticks in slots.
-fn interval(node: &Node<'_>, tick: Duration, mistakes: &mut Mistakes) -> Option<Duration> {
+fn interval(node: &Node, tick: Duration, mistakes: &mut Mistakes) -> Option<Duration> {
     let interval = values::duration(node, INTERVALS, mistakes)?;
     let divides = |one: Duration, other: Duration| other.as_millis().is_multiple_of(one.as_millis().max(1));
     if !divides(interval, tick) && !divides(tick, interval) {
@@ -106,7 +136,7 @@ fn interval(node: &Node<'_>, tick: Duration, mistakes: &mut Mistakes) -> Option<
             node,
             format!(
                 "{} is neither a multiple of the schedule's {tick} (WM_PROBE_TICK) nor goes into it without remainder",
-                kind(node)
+                node.kind()
             ),
         );
     }
@@ -114,53 +144,62 @@ fn interval(node: &Node<'_>, tick: Duration, mistakes: &mut Mistakes) -> Option<
 }
 
 /// A name that a record may carry.
-fn name(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<String> {
+fn name(node: &Node, mistakes: &mut Mistakes) -> Option<String> {
     let text = values::text(node, mistakes)?;
-    let is_good = (1..=MAX_NAME_BYTES).contains(&text.len()) && !text.chars().any(char::is_control);
-    let good =
-        if is_good { Ok(text) } else { Err(format!("{text:?} is no name: expected 1 to {MAX_NAME_BYTES} bytes")) };
-    mistakes.check(node, good)
+    let wrong = if text.is_empty() || text.chars().any(char::is_control) {
+        "expected some text without control characters".to_owned()
+    } else if text.len() > MAX_NAME_BYTES {
+        format!("it has {} bytes, expected at most {MAX_NAME_BYTES}", text.len())
+    } else {
+        return Some(text);
+    };
+    mistakes.at(node, format!("{text:?} is no name: {wrong}"));
+    None
 }
 
 /// The URL as it is written, and as it is requested.
-fn target(node: &Node<'_>, secrets: &Secrets, mistakes: &mut Mistakes) -> Option<(String, Hidden<Url>)> {
+fn target(node: &Node, secrets: &Secrets, mistakes: &mut Mistakes) -> Option<(String, Hidden<Url>)> {
     let written = values::text(node, mistakes)?;
     let text = mistakes.check(node, secrets.expand(&written))?;
     if text.contains(NOT_HERE) {
-        return Some((written, Hidden(Url::parse("http://not.here.invalid/").ok()?)));
+        mistakes.check(node, check_written_url(&written))?;
+        let scheme = if written.to_ascii_lowercase().starts_with("http:") { "http" } else { "https" };
+        return Some((written, Hidden(Url::parse(&format!("{scheme}://not.here.invalid/")).ok()?)));
     }
     // What is wrong with a secret is told without it.
     let checked = check_url(&text).map_err(|error| {
         if text == written { error } else { format!("{written:?} with its references is not a URL that can be probed") }
     });
     mistakes.check(node, checked)?;
+    mistakes.check(node, check_written_url(&written))?;
     let url = Url::parse(&text).map_err(|error| error.to_string());
     Some((written, Hidden(mistakes.check(node, url)?)))
 }
 
-fn expanded(node: &Node<'_>, secrets: &Secrets, mistakes: &mut Mistakes) -> Option<Hidden<String>> {
+fn expanded(node: &Node, secrets: &Secrets, mistakes: &mut Mistakes) -> Option<Hidden<String>> {
     let text = values::text(node, mistakes)?;
     mistakes.check(node, secrets.expand(&text)).map(Hidden)
 }
 
 /// The headers of the defaults and those of the monitor, which take their places.
-fn headers(both: [Option<&Node<'_>>; 2], secrets: &Secrets, mistakes: &mut Mistakes) -> HeaderMap {
+fn headers(both: [Option<&Node>; 2], secrets: &Secrets, mistakes: &mut Mistakes) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for node in both.into_iter().flatten() {
-        let Some(entries) = node.data.as_mapping() else {
-            mistakes.at(node, format!("headers is {}: expected names and their values", kind(node)));
+        let Some(map) = node.as_map() else {
+            mistakes.at(node, format!("headers is {}: expected names and their values", node.kind()));
             continue;
         };
-        for (key, node) in entries {
+        for (Entry { place, node, .. }, name) in header_names(map, mistakes) {
             let value = expanded(node, secrets, mistakes).and_then(|Hidden(text)| {
-                let value = HeaderValue::from_str(&text).map_err(|_| "a header cannot have this value".to_owned());
+                let value = HeaderValue::from_str(&text).map_err(|_| {
+                    "a header cannot have this value: expected text without control characters".to_owned()
+                });
                 mistakes.check(node, value)
             });
-            let name = header_name(key, mistakes);
-            if let Some(name) = name.as_ref().filter(|name| OF_THE_CLIENT.contains(name)) {
-                mistakes.at(key, format!("{:?} is set by the client itself", name.as_str()));
+            if OF_THE_CLIENT.contains(&name) {
+                mistakes.at_place(*place, format!("{:?} is set by the client itself: remove it", name.as_str()));
             }
-            if let (Some(name), Some(mut value)) = (name, value) {
+            if let Some(mut value) = value {
                 value.set_sensitive(true);
                 headers.insert(name, value);
             }
@@ -169,38 +208,52 @@ fn headers(both: [Option<&Node<'_>>; 2], secrets: &Secrets, mistakes: &mut Mista
     headers
 }
 
-fn header_name(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<HeaderName> {
-    let text = values::text(node, mistakes)?;
-    mistakes.check(node, text.parse().map_err(|_| format!("{text:?} is no name of a header")))
+/// The entries of a mapping whose names are names of headers, each once.
+fn header_names<'map>(map: &'map Map, mistakes: &mut Mistakes) -> Vec<(&'map Entry, HeaderName)> {
+    let mut names: Vec<(&Entry, HeaderName)> = Vec::new();
+    for entry in map.entries() {
+        let Ok(name) = entry.name.parse() else {
+            let text = format!("{:?} is no name of a header: expected letters, digits and hyphens", entry.name);
+            mistakes.at_place(entry.place, text);
+            continue;
+        };
+        if names.iter().any(|(_, other)| *other == name) {
+            let text = format!("{:?} is there twice, in capitals and small letters: expected it once", entry.name);
+            mistakes.at_place(entry.place, text);
+        }
+        names.push((entry, name));
+    }
+    names
 }
 
-fn redirects(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<usize> {
+fn redirects(node: &Node, mistakes: &mut Mistakes) -> Option<usize> {
     let mut fields = Fields::of("redirects", node, None, mistakes)?;
     let max = fields.get("max");
     if max.is_none() {
-        mistakes.at(node, "max is missing");
+        mistakes.at(node, "max is missing: expected a whole number from 0 to 20");
     }
     fields.finish(mistakes);
     values::number::<u16>(max?, 0..=20, mistakes).map(usize::from)
 }
 
-fn expect(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<Expect> {
+fn expect(node: &Node, mistakes: &mut Mistakes) -> Option<Expect> {
     let mut fields = Fields::of("expect", node, None, mistakes)?;
     let status = fields.get("status").map(|node| {
-        if node.data.as_sequence().is_some_and(Vec::is_empty) {
-            mistakes.at(node, "this is an empty list: no answer would be as expected");
+        if node.as_list().is_some_and(<[Node]>::is_empty) {
+            mistakes.at(node, "this is an empty list, so that no answer would be as expected: expected a status in it");
         }
         values::list(node, mistakes, values::status)
     });
     let mut headers = Vec::new();
     if let Some(node) = fields.get("headers") {
-        match node.data.as_mapping() {
+        match node.as_map() {
             None => {
-                mistakes.at(node, format!("headers is {}: expected names and what is expected of them", kind(node)));
+                let kind = node.kind();
+                mistakes.at(node, format!("headers is {kind}: expected names and what is expected of them"));
             }
-            Some(entries) => {
-                for (key, value) in entries {
-                    headers.extend(header_name(key, mistakes).zip(header(value, mistakes)));
+            Some(map) => {
+                for (entry, name) in header_names(map, mistakes) {
+                    headers.extend(header(&entry.node, mistakes).map(|expected| (name, expected)));
                 }
             }
         }
@@ -212,12 +265,12 @@ fn expect(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<Expect> {
 }
 
 /// Text that a header equals, or one of the other expectations.
-fn header(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<ExpectText> {
-    if let Some(text) = node.data.as_str() {
+fn header(node: &Node, mistakes: &mut Mistakes) -> Option<ExpectText> {
+    if let Some(text) = node.as_text() {
         return Some(ExpectText::Equals(text.to_owned()));
     }
     let mut fields = Fields::of("the expectation of a header", node, None, mistakes)?;
-    let contains = fields.get("contains").map(|node| values::text(node, mistakes).map(ExpectText::Contains));
+    let contains = fields.get("contains").map(|node| values::some_text(node, mistakes).map(ExpectText::Contains));
     let matches = fields.get("matches").map(|node| values::regex(node, mistakes).map(ExpectText::Matches));
     let exists = fields.get("exists").map(|node| values::switch(node, mistakes).map(ExpectText::Exists));
     fields.finish(mistakes);
@@ -231,27 +284,27 @@ fn header(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<ExpectText> {
     }
 }
 
-fn body(node: &Node<'_>, mistakes: &mut Mistakes) -> Vec<ExpectBody> {
+fn body(node: &Node, mistakes: &mut Mistakes) -> Vec<ExpectBody> {
     let Some(mut fields) = Fields::of("body", node, None, mistakes) else { return Vec::new() };
     let mut expected = Vec::new();
     if let Some(node) = fields.get("contains") {
-        expected.extend(values::list(node, mistakes, values::text).into_iter().map(ExpectBody::Contains));
+        expected.extend(values::expectations(node, mistakes, values::some_text).into_iter().map(ExpectBody::Contains));
     }
     if let Some(node) = fields.get("matches") {
-        expected.extend(values::list(node, mistakes, values::regex).into_iter().map(ExpectBody::Matches));
+        expected.extend(values::expectations(node, mistakes, values::regex).into_iter().map(ExpectBody::Matches));
     }
     if let Some(node) = fields.get("json") {
-        expected.extend(values::list(node, mistakes, json));
+        expected.extend(values::expectations(node, mistakes, json));
     }
     fields.finish(mistakes);
     expected
 }
 
 /// `{path, equals}` or `{path, exists}`.
-fn json(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<ExpectBody> {
+fn json(node: &Node, mistakes: &mut Mistakes) -> Option<ExpectBody> {
     let mut fields = Fields::of("an expectation of JSON", node, None, mistakes)?;
     let path = fields.get("path");
-    let equals = fields.get("equals").map(|node| mistakes.check(node, value(node)).map(Selects::Only));
+    let equals = fields.get("equals").map(|node| json_value(node, mistakes).map(Selects::Only));
     let exists = fields.get("exists").map(|node| {
         values::switch(node, mistakes).map(|exists| if exists { Selects::Something } else { Selects::Nothing })
     });
@@ -260,29 +313,23 @@ fn json(node: &Node<'_>, mistakes: &mut Mistakes) -> Option<ExpectBody> {
         mistakes.at(node, "expected path, and one of equals, exists");
     }
     let node = path?;
-    let path = values::text(node, mistakes)?;
-    let query = mistakes.check(node, query(&path))?;
-    Some(ExpectBody::Json { path, query, selects: equals.or(exists)?? })
+    let text = values::text(node, mistakes)?;
+    let path = mistakes.check(node, JsonPath::parse(&text))?;
+    let selects = equals.or(exists)??;
+    if path.is_root() && selects == Selects::Nothing {
+        mistakes.at(node, "$ is always there: expected a path to something that may be missing");
+    }
+    Some(ExpectBody::Json { path, selects })
 }
 
-/// YAML as JSON.
-pub(super) fn value(node: &Node<'_>) -> Result<Value, String> {
-    if let Some(nodes) = node.data.as_sequence() {
-        return nodes.iter().map(value).collect();
+/// A value that JSON has too.
+fn json_value(node: &Node, mistakes: &mut Mistakes) -> Option<Node> {
+    match node.not_json() {
+        None => Some(node.clone()),
+        Some(node) => {
+            mistakes
+                .at(node, format!("{} is no value of JSON: expected a number, or it in quotes as text", node.kind()));
+            None
+        }
     }
-    if let Some(entries) = node.data.as_mapping() {
-        let entry = |(key, node): (&Node<'_>, &Node<'_>)| {
-            let key = key.data.as_str().ok_or_else(|| format!("{} is no key of JSON: expected text", kind(key)))?;
-            Ok((key.to_owned(), value(node)?))
-        };
-        return entries.iter().map(entry).collect();
-    }
-    let data = &node.data;
-    if data.is_null() {
-        return Ok(Value::Null);
-    }
-    let float = data.as_floating_point().filter(|float| float.is_finite());
-    let number = data.as_integer().map(Value::from).or_else(|| float.map(Value::from));
-    let scalar = data.as_str().map(Value::from).or_else(|| data.as_bool().map(Value::from)).or(number);
-    scalar.ok_or_else(|| format!("{} is no value of JSON", kind(node)))
 }

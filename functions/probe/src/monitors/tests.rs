@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use jsonschema::Validator;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     expect::{ExpectBody, Selects},
@@ -85,7 +85,7 @@ fn every_key_of_a_monitor_is_read_and_the_defaults_are_those_of_the_file() {
     assert_eq!((settings.expect.headers.len(), settings.expect.body.len()), (4, 5));
     assert!(matches!(
         &settings.expect.body[3],
-        ExpectBody::Json { path, selects: Selects::Only(value), .. } if path == "$.status" && *value == json!("ok")
+        ExpectBody::Json { path, selects: Selects::Only(value), .. } if path.text() == "$.status" && value.as_text() == Some("ok")
     ));
     assert_eq!(settings.expect.certificate_days, Some(14));
     assert_eq!((settings.locations.as_slice(), settings.tags.len()), (["eu-west-1".to_owned()].as_slice(), 2));
@@ -132,7 +132,7 @@ fn the_file_in_the_readme_is_a_good_one() {
 }
 
 /// Bad files: each mistake with its place.
-const BAD: [(&str, &[&str]); 42] = [
+const BAD: &[(&str, &[&str])] = &[
     (
         "monitors:\n- {id: a, url: 'http://a.test', tags: [a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z,aa,ab,ac,ad,ae,af,ag,ah,ai,aj,ak,al,am,an,ao,ap,aq,ar,as,at,au,av,aw,ax,ay]}",
         &["these are 51 tags: expected at most 50"],
@@ -142,7 +142,7 @@ const BAD: [(&str, &[&str]); 42] = [
     ("monitors:\n- {id: a, url: 'http://a.test', expect: {status: []}}", &["this is an empty list"]),
     (
         "monitors:\n- {id: a, url: 'http://a.test', expect: {body: {json: {path: $.a, equals: .nan}}}}",
-        &["NaN is no value of JSON"],
+        &[".nan is no value of JSON"],
     ),
     ("", &["1:1: there are 0 documents"]),
     ("a: [", &["this is not YAML"]),
@@ -196,9 +196,9 @@ const BAD: [(&str, &[&str]); 42] = [
     ("monitors:\n- {id: a, url: 'http://a.test', redirects: {}}", &["max is missing"]),
     (
         "monitors:\n- {id: a, url: 'http://a.test', redirects: {max: 21}}",
-        &["this is 21: expected a number from 0 to 20"],
+        &["this is 21: expected a whole number from 0 to 20"],
     ),
-    ("monitors:\n- {id: a, url: 'http://a.test', retries: -1}", &["expected a number from 0 to 10"]),
+    ("monitors:\n- {id: a, url: 'http://a.test', retries: -1}", &["expected a whole number from 0 to 10"]),
     ("monitors:\n- {id: a, url: 'http://a.test', enabled: maybe}", &["this is \"maybe\": expected true or false"]),
     ("monitors:\n- {id: a, url: 'http://a.test', expect: {status: 99}}", &["this is 99: expected a status"]),
     ("monitors:\n- {id: a, url: 'http://a.test', expect: {status: [299-200]}}", &["this is \"299-200\""]),
@@ -220,7 +220,7 @@ const BAD: [(&str, &[&str]); 42] = [
     ),
     (
         "monitors:\n- {id: a, url: 'http://a.test', expect: {certificate_days: 0}}",
-        &["expected a number from 1 to 3650"],
+        &["expected a whole number from 1 to 3650"],
     ),
     (
         "monitors:\n- {id: a, url: 'http://a.test', body: '${MISSING}', headers: {a: '${ALSO}'}}",
@@ -230,7 +230,45 @@ const BAD: [(&str, &[&str]); 42] = [
         "defaults: {timeout: soon, id: x}\nmonitors:\n- {id: a, url: 'http://a.test'}",
         &["1:21: this is \"soon\"", "1:27: \"id\" is not a key of defaults"],
     ),
-    ("monitors:\n- {id: a, url: 'http://a.test', url: 'http://b.test'}", &["duplicate"]),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', url: 'http://b.test'}",
+        &["2:33: \"url\" is a key of line 2 already: expected it once"],
+    ),
+    ("{\"monitors\": [], \"monitors\": []}", &["1:18: \"monitors\" is a key of line 1 already: expected it once"]),
+    ("monitors:\n- {id: a, url: ' http://a.test'}", &["2:16: \" http://a.test\" has blanks around it: remove them"]),
+    (
+        "monitors:\n- {id: a, url: 'https:a.test'}",
+        &["2:16: \"https:a.test\" cannot be probed: expected http:// or https://"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {status: 0200-0299}}",
+        &["this is \"0200-0299\": expected a status"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {status: +200-299}}",
+        &["this is \"+200-299\": expected a status"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {certificate_days: 14.5}}",
+        &["this is 14.5: expected a whole number"],
+    ),
+    ("monitors:\n- {id: a, url: 'http://a.test', tags: [a, b, a]}", &["2:46: \"a\" is there twice: expected it once"]),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {headers: {x-a: b, X-A: c}}}",
+        &["2:52: \"x-a\" is there twice, in capitals and small letters"],
+    ),
+    ("monitors:\n- {id: a, url: 'http://a.test', expect: {body: {contains: ''}}}", &["2:59: this is empty"]),
+    ("monitors:\n- {id: a, url: 'http://a.test', expect: {body: {matches: ['']}}}", &["this is empty"]),
+    ("monitors:\n- {id: a, url: 'http://a.test', expect: {headers: {a: {contains: ''}}}}", &["this is empty"]),
+    ("monitors:\n- {id: a, url: 'http://a.test', expect: {body: {contains: []}}}", &["this is an empty list"]),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {body: {json: {path: $, exists: false}}}}",
+        &["2:62: $ is always there: expected a path"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {body: {json: {path: '$.a[?length(@.b)]', exists: true}}}}",
+        &["is not a JSONPath (RFC 9535): at character 6: the value of this function is no condition"],
+    ),
 ];
 
 #[test]
@@ -238,7 +276,7 @@ fn every_mistake_is_told_with_its_place_and_what_is_allowed() {
     for (text, expected) in BAD {
         let mistakes = read(text).map(|monitors| panic!("{text}\nis good: {monitors:?}")).unwrap_err();
         let told = mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        for words in expected {
+        for words in *expected {
             assert!(told.contains(words), "{words}\nis not in\n{told}\nof\n{text}");
         }
         assert_eq!(mistakes.len(), expected.len(), "{told}\nof\n{text}");
@@ -254,11 +292,12 @@ fn all_mistakes_of_a_file_are_told_in_its_order() {
 
 /// Whether the published schema accepts a text.
 fn accepts(schema: &Validator, text: &str) -> bool {
-    let documents = node::parse(text).unwrap();
-    documents.first().is_some_and(|root| schema.is_valid(&read::value(root).unwrap()))
+    let Ok(parsed) = document::parse(text) else { return false };
+    let json = parsed.documents.first().and_then(|root| serde_json::from_str(&root.to_string()).ok());
+    json.is_some_and(|json: Value| schema.is_valid(&json))
 }
 
-fn schema() -> (Value, Validator) {
+pub(super) fn schema() -> (Value, Validator) {
     let schema: Value = serde_json::from_str(include_str!("../../monitors.schema.json")).unwrap();
     let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
     (schema, validator)
@@ -272,25 +311,10 @@ fn the_published_schema_accepts_what_is_read_and_refuses_what_is_not() {
     for good in [FULL, shipped, "monitors: []"] {
         assert!(accepts(&schema, good), "{good}");
     }
-    // What no schema can say, or what is no document.
-    let beyond = [
-        "not YAML",
-        "duplicate",
-        "0 documents",
-        "on line 2",
-        "credentials",
-        "\"299-200\"",
-        "WM_PROBE_TICK",
-        "without remainder",
-        "with its unit from 1ms",
-        "is not a JSONPath",
-        "is not a regular expression",
-        "${MISSING}",
-        "no value of JSON",
-    ];
-    for (bad, mistakes) in BAD {
-        let told = mistakes.concat();
-        if !beyond.iter().any(|words| told.contains(words)) {
+    for (bad, _) in BAD {
+        let mistakes = read(bad).unwrap_err();
+        let is_beyond = |mistake: &Mistake| agreement::BEYOND_A_SCHEMA.iter().any(|words| mistake.text.contains(words));
+        if !mistakes.iter().all(is_beyond) {
             assert!(!accepts(&schema, bad), "{bad}");
         }
     }
@@ -321,4 +345,108 @@ fn the_published_schema_has_the_keys_that_are_read() {
             [known.split(", ").collect(), published.keys().map(String::as_str).collect()];
         assert_eq!(known, published, "{text}");
     }
+}
+
+/// Monitors that are right by their parts and wrong as a whole, with the place and the reason; in the form
+/// `defaults / monitor`.
+const CONTRADICTIONS: &[(&str, &str)] = &[
+    ("/ method: HEAD, expect: {body: {contains: x}}", "2:71: an answer to HEAD has no body: use GET"),
+    ("expect: {body: {matches: '^$'}} / method: HEAD", "2:50: an answer to HEAD has no body"),
+    (
+        "/ expect: {certificate_days: 14}",
+        "2:69: there is no certificate at an http:// URL: use https://, or, if it redirects",
+    ),
+    (
+        "/ redirects: {max: 0}, expect: {certificate_days: 14}",
+        "there is no certificate at an http:// URL: use https://, or remove",
+    ),
+    ("redirects: {max: 0} / expect: {certificate_days: 14}", "or remove certificate_days"),
+    (
+        "/ degraded_after: 11s",
+        "2:58: an answer that takes longer than degraded_after (11s) is given up after timeout (10s)",
+    ),
+    ("/ degraded_after: 1m, timeout: 60s", "expected less than the timeout"),
+    ("degraded_after: 2s / timeout: 1s", "2:51: an answer that takes longer than degraded_after (2s)"),
+    ("/ expect: {status: 301}", "2:59: redirects with such a status are followed"),
+    ("redirects: {max: 2} / expect: {status: [301-303, 307-308]}", "add redirects: {max: 0}"),
+    ("/ expect: {status: 100-199}", "followed by another one, which counts"),
+    (
+        "/ expect: {status: 204, body: {contains: x}}",
+        "an answer with the status 204 has no body, and \"x\" is not in the body",
+    ),
+    (
+        "/ expect: {status: [204, 304], body: {json: {path: $.a, exists: false}}}",
+        "has no body, and the body is not JSON",
+    ),
+    (
+        "/ expect: {body: {json: [{path: $.a, equals: 1}, {path: $.a, exists: false}]}}",
+        "what is expected of $.a cannot be together",
+    ),
+    ("/ expect: {body: {json: [{path: $.a, equals: 1}, {path: $.a, equals: 2}]}}", "cannot be together"),
+];
+
+fn of_parts(parts: &str) -> String {
+    let (defaults, monitor) = parts.split_once('/').unwrap();
+    format!("defaults: {{{}}}\nmonitors: [{{id: a, url: 'http://a.test', {}}}]", defaults.trim(), monitor.trim())
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused_with_the_reason() {
+    for (parts, expected) in CONTRADICTIONS {
+        let text = of_parts(parts);
+        let mistakes = read(&text).map(|_| panic!("{text}\nis good")).unwrap_err();
+        assert!(mistakes.len() == 1 && mistakes[0].to_string().contains(expected), "{mistakes:?}\nof\n{text}");
+    }
+    for parts in [
+        "/ method: HEAD, expect: {body: {}}",
+        "expect: {body: {contains: x}} / method: HEAD, expect: {status: 200}",
+        "/ redirects: {max: 1}, expect: {certificate_days: 14}",
+        "redirects: {max: 1} / expect: {certificate_days: 14}",
+        "/ degraded_after: 9999ms",
+        "degraded_after: 20s / timeout: 30s",
+        "/ connect_timeout: 20s, retries: 10, interval: 1s",
+        "/ redirects: {max: 0}, expect: {status: 301}",
+        "/ expect: {status: [301, 304]}",
+        "/ expect: {status: [200, 301]}",
+        "/ expect: {status: 204, body: {matches: '^$'}}",
+        "/ expect: {status: [200, 204], body: {contains: x}}",
+        "/ expect: {body: {json: [{path: $.a, equals: 1}, {path: $.a, equals: 1.0}, {path: $.a, exists: true}]}}",
+    ] {
+        read(&of_parts(parts)).unwrap_or_else(|mistakes| panic!("{parts}: {mistakes:?}"));
+    }
+    let https = "monitors: [{id: a, url: 'https://${ssm:/host}/', expect: {certificate_days: 14}}]";
+    let secrets = || {
+        let mut secrets = Secrets::default();
+        secrets.insert("ssm:/host", Ok(secrets::NOT_HERE.to_owned()));
+        secrets
+    };
+    assert!(Monitors::read(https, &defaults(), secrets()).is_ok());
+    for wrong in ["http", "ftp", "https:"] {
+        assert!(Monitors::read(&https.replace("https", wrong), &defaults(), secrets()).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn whole_numbers_may_have_a_point_and_equals_is_exact() {
+    let text = "monitors: [{id: a, url: 'https://a.test', retries: 2.0, redirects: {max: 1e0}, expect: {status: 200.0, \
+                certificate_days: 14.0, body: {json: {path: $.a, equals: 18446744073709551614}}}}]";
+    let settings = &read(text).unwrap().enabled[0].settings;
+    assert_eq!((settings.retries, settings.max_redirects, settings.expect.certificate_days), (2, 1, Some(14)));
+    assert_eq!(settings.expect.status, [200..=200]);
+    let ExpectBody::Json { selects: Selects::Only(value), .. } = &settings.expect.body[0] else {
+        panic!("{settings:?}")
+    };
+    assert_eq!(value.to_string(), "18446744073709551614");
+}
+
+#[test]
+fn json_file_with_surrogate_pairs_tabs_and_escaped_slashes_is_a_monitors_file() {
+    let text =
+        "\u{feff}{\n\t\"monitors\":\t[\n\t\t{\"id\":\t\"\\ud83d\\udea8\", \"url\": \"https:\\/\\/a.test\"}\n\t]\n}\n";
+    let monitors = read(text).unwrap();
+    assert_eq!((monitors.enabled[0].name(), monitors.enabled[0].url.as_str()), ("🚨", "https://a.test"));
+    let tab = "monitors:\n- id:\ta\n  url:\thttp://a.test\n";
+    assert_eq!(read(tab).unwrap().enabled[0].url, "http://a.test");
+    let mistakes = read(&text.replace("url", "uri")).unwrap_err();
+    assert_eq!((mistakes[0].line, mistakes[0].column), (3, 3), "{mistakes:?}");
 }

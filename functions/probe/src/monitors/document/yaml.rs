@@ -1,0 +1,324 @@
+//! YAML 1.2 with places and exact numbers: what of it JSON has too.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
+
+use super::{Entry, MAX_DEPTH, Map, Mistake, Node, Number, Parsed, Place, Value, twice};
+
+/// How many values aliases may stand for, so that a short text cannot become a large document.
+const MAX_ALIASED: usize = 100_000;
+/// How many tabs after colons are read. Each takes another reading of the text up to it.
+const MAX_TABS: usize = 1_000;
+
+/// Reads the documents of a text.
+///
+/// # Errors
+/// It is not YAML.
+pub(super) fn parse(text: &str) -> Result<Parsed, Mistake> {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..MAX_TABS {
+        match Reader::default().read(&text) {
+            // The parser refuses a tab between a colon and plain text, which YAML allows (section 6.2). A blank in its place
+            // means the same there.
+            Err(Stop::Scan(error)) => match tab_after_colon(&text, &error) {
+                Some(at) => text.to_mut().replace_range(at..=at, " "),
+                None => return Err(not_yaml(&error)),
+            },
+            Err(Stop::Mistake(mistake)) => return Err(mistake),
+            Ok(parsed) => return Ok(parsed),
+        }
+    }
+    Err(Mistake {
+        line: 1,
+        column: 1,
+        text: format!("there are more than {MAX_TABS} tabs after colons: use blanks instead"),
+    })
+}
+
+fn not_yaml(error: &ScanError) -> Mistake {
+    let marker = error.marker();
+    Mistake { line: marker.line(), column: marker.col() + 1, text: format!("this is not YAML: {}", error.info()) }
+}
+
+/// The byte of the tab that the parser stopped after.
+fn tab_after_colon(text: &str, error: &ScanError) -> Option<usize> {
+    let (at, character) = text.char_indices().nth(error.marker().index().checked_sub(1)?)?;
+    let is_after_colon = text.get(..at)?.trim_end_matches('\t').ends_with(':');
+    (error.info().contains("':' must be followed") && character == '\t' && is_after_colon).then_some(at)
+}
+
+/// Why a reading stopped.
+enum Stop {
+    Scan(ScanError),
+    Mistake(Mistake),
+}
+
+#[derive(Default)]
+struct Reader {
+    documents: Vec<Node>,
+    /// Lists and mappings that are not complete.
+    open: Vec<Open>,
+    anchors: BTreeMap<usize, Node>,
+    aliased: usize,
+    mistakes: Vec<Mistake>,
+}
+
+struct Open {
+    place: Place,
+    anchor: usize,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Node>),
+    /// Entries, and the key whose value comes next.
+    Map(Vec<Entry>, Option<Node>),
+}
+
+impl Reader {
+    fn read(mut self, text: &str) -> Result<Parsed, Stop> {
+        for event in Parser::new_from_str(text) {
+            let (event, span) = event.map_err(Stop::Scan)?;
+            self.event(event, span).map_err(Stop::Mistake)?;
+        }
+        Ok(Parsed { documents: self.documents, mistakes: self.mistakes })
+    }
+
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Mistake> {
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let place = Place { line: number(span.start.line()), column: number(span.start.col() + 1) };
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let value = self.scalar(place, &text, style, tag.as_deref());
+                self.add(Node { place, value }, anchor);
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.check_tag(place, tag.as_deref(), "seq");
+                self.begin(Open { place, anchor, content: Content::List(Vec::new()) })?;
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.check_tag(place, tag.as_deref(), "map");
+                self.begin(Open { place, anchor, content: Content::Map(Vec::new(), None) })?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(Open { place, anchor, content }) = self.open.pop() {
+                    let value = match content {
+                        Content::List(nodes) => Value::List(nodes),
+                        Content::Map(entries, _) => {
+                            let (map, earlier) = Map::new(entries);
+                            self.mistakes.extend(earlier.iter().map(|entry| twice(&map, entry)));
+                            Value::Map(map)
+                        }
+                    };
+                    self.add(Node { place, value }, anchor);
+                }
+            }
+            Event::Alias(anchor) => {
+                let Some(node) = self.anchors.get(&anchor).cloned() else {
+                    return Err(place.mistake("an alias of what it is in: expected a value that is complete before it"));
+                };
+                self.aliased += count(&node);
+                if self.aliased > MAX_ALIASED {
+                    return Err(place.mistake(format!("aliases stand for more than {MAX_ALIASED} values")));
+                }
+                if self.open.len() + depth(&node) > MAX_DEPTH {
+                    return Err(too_deep(place));
+                }
+                self.add(node, 0);
+            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {}
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, open: Open) -> Result<(), Mistake> {
+        if self.open.len() == MAX_DEPTH {
+            return Err(too_deep(open.place));
+        }
+        self.open.push(open);
+        Ok(())
+    }
+
+    /// Adds a node to what it is in.
+    fn add(&mut self, node: Node, anchor: usize) {
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        match self.open.last_mut().map(|open| &mut open.content) {
+            None => self.documents.push(node),
+            Some(Content::List(nodes)) => nodes.push(node),
+            Some(Content::Map(entries, key)) => match key.take() {
+                None => *key = Some(node),
+                Some(Node { place, value: Value::Text(name) }) => entries.push(Entry { name, place, node }),
+                Some(other) => {
+                    let kind = other.kind();
+                    let text = format!("{kind} is no key: expected text, in quotes where it looks like something else");
+                    self.mistakes.push(other.place.mistake(text));
+                }
+            },
+        }
+    }
+
+    fn scalar(&mut self, place: Place, text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
+        let Some(tag) = tag else {
+            return if style == ScalarStyle::Plain { plain(text) } else { Value::Text(text.to_owned()) };
+        };
+        if tag.is_yaml_core_schema() && tag.suffix == "str" {
+            return Value::Text(text.to_owned());
+        }
+        let value = plain(text);
+        let fits = match (tag.suffix.as_str(), &value) {
+            ("null", Value::Null) | ("bool", Value::Bool(_)) | ("float", Value::Number(_) | Value::NotJson(_)) => true,
+            ("int", Value::Number(_)) => !text.contains(['.', 'e', 'E']) || text.starts_with("0x"),
+            _ => false,
+        };
+        if !tag.is_yaml_core_schema() || !fits {
+            self.mistakes.push(place.mistake(format!("{text:?} cannot have the tag {}: remove it", print(tag))));
+        }
+        value
+    }
+
+    fn check_tag(&mut self, place: Place, tag: Option<&Tag>, expected: &str) {
+        if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema() || tag.suffix != expected) {
+            self.mistakes.push(place.mistake(format!("the tag {} has no meaning here: remove it", print(tag))));
+        }
+    }
+}
+
+fn too_deep(place: Place) -> Mistake {
+    place.mistake(format!("this is nested more than {MAX_DEPTH} levels deep"))
+}
+
+fn print(tag: &Tag) -> String {
+    let handle = if tag.is_yaml_core_schema() { "!!" } else { tag.handle.as_str() };
+    format!("{handle}{}", tag.suffix)
+}
+
+/// Plain text by the core schema of YAML 1.2 (section 10.3.2).
+fn plain(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        "true" | "True" | "TRUE" => return Value::Bool(true),
+        "false" | "False" | "FALSE" => return Value::Bool(false),
+        _ => {}
+    }
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
+        return Value::NotJson(text.to_owned());
+    }
+    let radix = |prefix: &str, radix: u32| {
+        let digits = text.strip_prefix(prefix).filter(|digits| digits.chars().all(|digit| digit.is_digit(radix)))?;
+        u128::from_str_radix(digits, radix).ok().and_then(|number| Number::parse(&number.to_string()))
+    };
+    let number = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| Number::parse(text));
+    number.map_or_else(|| Value::Text(text.to_owned()), Value::Number)
+}
+
+/// How many values a node has, itself included.
+fn count(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::List(nodes) => nodes.iter().map(count).sum(),
+        Value::Map(map) => map.entries().iter().map(|entry| count(&entry.node)).sum(),
+        _ => 0,
+    }
+}
+
+/// How many levels of lists and mappings a node has.
+fn depth(node: &Node) -> usize {
+    match &node.value {
+        Value::List(nodes) => 1 + nodes.iter().map(depth).max().unwrap_or(0),
+        Value::Map(map) => 1 + map.entries().iter().map(|entry| depth(&entry.node)).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<String, String> {
+        let parsed = super::super::parse(text).map_err(|mistake| mistake.to_string())?;
+        match parsed.mistakes.first() {
+            None => Ok(parsed.documents.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+            Some(mistake) => Err(mistake.to_string()),
+        }
+    }
+
+    #[test]
+    fn scalars_are_those_of_the_core_schema_with_exact_numbers() {
+        for (text, expected) in [
+            ("[~, null, Null, true, FALSE, yes]", r#"[null,null,null,true,false,"yes"]"#),
+            ("[18446744073709551614, 0.10, +5, 010, .5, 1e400]", "[18446744073709551614,0.10,+5,010,.5,1e400]"),
+            ("[0x1F, 0o17, 0xg, 0o8, -0x1]", r#"[31,15,"0xg","0o8","-0x1"]"#),
+            ("[1_000, 1e, '1', \"1\", !!str 1]", r#"["1_000","1e","1","1","1"]"#),
+            ("[.inf, -.INF, .nan]", "[.inf,-.INF,.nan]"),
+            ("a: |\n  x\n  y\n", r#"{"a":"x\ny\n"}"#),
+            ("a: &a [1]\nb: *a", r#"{"a":[1],"b":[1]}"#),
+            ("a: !!int '1'", r#"{"a":1}"#),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn tab_after_a_colon_is_a_blank_and_a_tab_in_text_stays() {
+        for (text, expected) in [
+            ("url:\thttp://a.test", r#"{"url":"http://a.test"}"#),
+            ("- a:\t\tb\n  c:\t1\n", r#"[{"a":"b","c":1}]"#),
+            ("{a:\tb, c: [d:\te]}", r#"{"a":"b","c":[{"d":"e"}]}"#),
+            ("a: \"x:\ty\"\nb:\t'z:\tz'\nc: |\n  d:\te\n", r#"{"a":"x:\ty","b":"z:\tz","c":"d:\te\n"}"#),
+            ("é:\tü\nk:\tv # a:\tb", r#"{"k":"v","é":"ü"}"#),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(expected), "{text}");
+        }
+        assert!(read("a:\tb: c").unwrap_err().contains("not YAML"));
+        let many = "a:\tb\n".repeat(MAX_TABS + 1);
+        assert!(read(&many).unwrap_err().contains("use blanks instead"));
+    }
+
+    #[test]
+    fn json_is_read_where_the_reader_of_yaml_would_refuse_it() {
+        for text in [
+            "{\"a\": \"\\ud83d\\udea8\"}",
+            "\n\t{\n\t\t\"a\":\t\"\\/\\ud83d\\udea8\"\n}",
+            "\u{feff}[\"\\ud83d\\udea8\"]\n",
+        ] {
+            assert!(read(text).unwrap().contains('🚨'), "{text}");
+        }
+        // The reader that came further has the reason.
+        assert!(read("{\"a\": 1,\n \"b\": \"\\ud83d\\udea8\",\n x}").unwrap_err().starts_with("3:2: this is not JSON"));
+        assert!(read("{a: 1,\n b: [}").unwrap_err().contains("this is not YAML"));
+        assert_eq!(read("{a: 1, 'b': [2,],}").as_deref(), Ok(r#"{"a":1,"b":[2]}"#));
+    }
+
+    #[test]
+    fn what_json_does_not_have_is_a_mistake_with_its_place() {
+        for (text, expected) in [
+            ("a: 1\nb: 2\na: 3", "3:1: \"a\" is a key of line 1 already"),
+            ("{\"a\": 1, \"a\": 2}", "1:10: \"a\" is a key of line 1 already"),
+            ("a: 1\n'a': 2", "2:1: \"a\" is a key of line 1 already"),
+            ("a: 1\n2: 3", "2:1: 2 is no key: expected text"),
+            ("? [a]\n: b", "1:3: a list is no key: expected text"),
+            ("a: !mine 1", "1:4: \"1\" cannot have the tag !mine: remove it"),
+            ("a: !!int x", "1:4: \"x\" cannot have the tag !!int: remove it"),
+            ("a: !!set {}", "the tag !!set has no meaning here: remove it"),
+            ("a: &a [*a]", "an alias of what it is in"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected), "{error}\nfor {text}");
+        }
+    }
+
+    #[test]
+    fn aliases_and_depth_have_limits() {
+        let levels: String = (1..10)
+            .map(|level| format!("- &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(", ")))
+            .collect();
+        let error = read(&format!("- &a0 x\n{levels}")).unwrap_err();
+        assert!(error.contains("aliases stand for more than"), "{error}");
+        let deep = |levels: usize| format!("{}x{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(read(&deep(MAX_DEPTH)).is_ok());
+        assert!(read(&deep(MAX_DEPTH + 1)).unwrap_err().contains("nested more than"));
+    }
+}
