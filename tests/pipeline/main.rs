@@ -26,6 +26,7 @@ mod killing;
 mod local_command;
 mod migrating;
 mod monitoring;
+mod moving;
 mod overviewing;
 mod poisoning;
 mod pooling;

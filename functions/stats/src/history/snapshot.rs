@@ -160,14 +160,44 @@ impl<'client> Snapshot<'client> {
         } else {
             BTreeMap::new()
         };
-        let targets = by_target(query, targets, tallies, window.ends().1);
+        let mut targets = by_target(query, targets, tallies, window.ends().1);
+        self.add_urls(&mut targets, window).await?;
         Ok(History { targets, next, locations, window: window.ends() })
+    }
+
+    /// Adds the URLs that monitors had in the window, where they have had several.
+    async fn add_urls(&self, targets: &mut [TargetHistory], window: Window) -> Result<(), DatabaseError> {
+        let moved: Vec<i32> = targets.iter().filter(|target| target.has_moved).map(|target| target.id).collect();
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&moved, Type::INT4_ARRAY), (&window.from, Type::TIMESTAMPTZ), (&window.to, Type::TIMESTAMPTZ)];
+        let mut urls: BTreeMap<i32, Vec<(Micros, String)>> = BTreeMap::new();
+        for row in self.client.query_typed(include_str!("select_target_urls.sql"), &parameters).await? {
+            let (since, url) = (row.try_get(1)?, row.try_get(2)?);
+            let known = urls.entry(row.try_get(0)?).or_default();
+            // Another location has it too, or it was said late.
+            if known.last().is_none_or(|(_, last)| *last != url) {
+                known.push((since, url));
+            }
+        }
+        for target in targets {
+            target.urls = urls.remove(&target.id).unwrap_or_default();
+        }
+        Ok(())
     }
 
     /// The targets asked for, and the last of them, if others follow the page.
     pub(super) async fn targets(&self, query: &HistoryQuery<'_>) -> Result<(Targets, Option<Target>), DatabaseError> {
-        let names = [query.urls, query.monitors];
-        let parameters: Vec<_> = names.iter().map(|names| (names as &(dyn ToSql + Sync), Type::TEXT_ARRAY)).collect();
+        let (from, to) = query.urls_within;
+        let (from, to) = (from.unwrap_or(Micros::MIN), to.unwrap_or(Micros::MAX));
+        let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+            (&query.urls, Type::TEXT_ARRAY),
+            (&query.monitors, Type::TEXT_ARRAY),
+            (&from, Type::TIMESTAMPTZ),
+            (&to, Type::TIMESTAMPTZ),
+        ];
         let rows = self.client.query_typed(include_str!("select_targets.sql"), &parameters).await?;
         Targets::read(&rows, query)
     }
@@ -247,12 +277,21 @@ fn by_target(
     for (id, history) in &mut found {
         let settings = targets.known.remove(id).unwrap_or_default();
         if let Some(verdicts) = verdicts.get(id) {
-            let locations: BTreeSet<i16> = verdicts.keys().map(|(location, _)| *location).collect();
+            // Slots that were missed start no schedule, and a location with nothing else has none to be held against.
+            let known = |location: i16, read: &Verdicts| !read.is_empty() || settings.schedules.contains_key(&location);
+            let known = verdicts.iter().filter(|((location, _), read)| known(*location, read));
+            let locations: BTreeSet<i16> = known.map(|((location, _), _)| *location).collect();
+            for ((location, _), read) in verdicts {
+                let Some(first) = read.first() else { continue };
+                let known = history.first_verdicts.entry(*location).or_insert(first);
+                *known = first.min(*known);
+            }
             history.held = held(query, &settings, &locations, verdicts, to);
             let schedule = |location: i16| settings.schedules.get(&location).cloned().unwrap_or_default();
             history.schedules = locations.into_iter().map(|location| (location, schedule(location))).collect();
         }
         (history.id, history.target, history.tags) = (*id, settings.target, settings.tags);
+        history.has_moved = settings.has_moved;
     }
     for ((target, location), states) in tallies.states {
         if let Some((history, state)) = found.get_mut(&target).zip(states.state()) {
