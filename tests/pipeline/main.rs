@@ -35,6 +35,7 @@ mod reading;
 mod rebinding;
 mod rebuilding;
 mod refusing;
+mod repairing;
 mod requesting;
 mod retaining;
 mod sealing;

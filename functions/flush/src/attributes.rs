@@ -73,11 +73,8 @@ impl Attributes {
     }
 }
 
-/// Whether a record was made at about the time that it says: a late one is, one of the future is not. It was made before it
-/// was written to Kafka, and before now.
+/// Whether a record may be of the time that it says: a late one may, one of the future may not.
 fn is_plausible(row: &Row<'_>, now: Micros) -> bool {
-    let written = row.observation.source.timestamp_ms.filter(|millis| *millis > 0);
-    let arrived = written.map_or(now, |millis| Micros(millis.saturating_mul(1_000)).min(now));
     let ahead = i64::try_from(MAX_AHEAD.as_micros()).unwrap_or(i64::MAX);
-    (FIRST_PLAUSIBLE..=Micros(arrived.0.saturating_add(ahead))).contains(&row.key.probed_at)
+    (FIRST_PLAUSIBLE..=Micros(now.0.saturating_add(ahead))).contains(&row.key.probed_at)
 }

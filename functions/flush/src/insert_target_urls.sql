@@ -1,6 +1,6 @@
 -- Which URLs monitors had: $3 from the probe that started at $4 up to the one at $5, without another URL in between. Stores
--- those that differ from the URL before them. Where probes of the URL before come after one of these, that one begins again
--- with the first of them: it was said by records that are stored already.
+-- those that differ from the URL before them. A URL that was stored, and that probes after these have, begins again with the
+-- first of those.
 with said as (
     select
         *,
@@ -10,12 +10,7 @@ with said as (
     from unnest($1, $2, $3, $4, $5) as said (target_id, location_id, url, since, until)
     window owner as (partition by target_id, location_id order by since)
 ), changed as (
-    select
-        said.*,
-        exists (
-            select from target_urls as stored
-            where stored.target_id = said.target_id and stored.location_id = said.location_id
-        ) as is_known
+    select said.target_id, said.location_id, said.url, said.since
     from said
     left join lateral (
         select url, since
@@ -27,29 +22,33 @@ with said as (
     where said.url is distinct from
         case when before.since > said.since_before then before.url else coalesce(said.url_before, before.url) end
 ), again as (
-    select changed.target_id, changed.location_id, other.url, later.probed_at as since
-    from changed
+    select said.target_id, said.location_id, other.url, later.probed_at as since
+    from said
     cross join lateral (
         select probes.probed_at
         from probes
-        where changed.is_known
-            and probes.target_id = changed.target_id
-            and probes.location_id = changed.location_id
-            and probes.probed_at > changed.until
-            and probes.probed_at < changed.next_since
+        -- Without anything stored, there are no others.
+        where exists (
+                select from target_urls as stored
+                where stored.target_id = said.target_id and stored.location_id = said.location_id
+            )
+            and probes.target_id = said.target_id
+            and probes.location_id = said.location_id
+            and probes.probed_at > said.until
+            and probes.probed_at < said.next_since
         order by probes.probed_at
         limit 1
     ) as later
     cross join lateral (
         select url, since
         from target_urls as stored
-        where stored.target_id = changed.target_id and stored.location_id = changed.location_id
+        where stored.target_id = said.target_id and stored.location_id = said.location_id
             and stored.since <= later.probed_at
         order by since desc
         limit 1
     ) as other
     -- A URL that was stored for a time in between begins by itself.
-    where other.since <= changed.until and other.url <> changed.url
+    where other.since <= said.until and other.url <> said.url
 ), stored as (
     insert into target_urls (target_id, location_id, url, since)
     select target_id, location_id, url, since from changed

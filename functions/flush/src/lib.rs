@@ -250,7 +250,7 @@ pub async fn seal_all(flush: &Flush, mut observe: impl FnMut(Sealed)) -> Result<
     while let Some(sealed) = seal::step(&session.client, now, sealing).await? {
         observe(sealed);
     }
-    retention::drop_aged(&session.client, flush.retention, now).await?;
+    retention::drop_all(&session.client, flush.retention, now, None).await?;
     lease.keep();
     Ok(())
 }

@@ -16,7 +16,7 @@ mod tallies;
 mod tally;
 mod targets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::{
     Micros,
@@ -155,6 +155,8 @@ pub struct TargetHistory {
     pub parts: BTreeMap<Part, Tally>,
     /// How often it was to be probed from each location that there is something of in the window.
     pub schedules: BTreeMap<i16, Schedule>,
+    /// The locations that there is something of in the window, where it is known for how long verdicts held.
+    pub(crate) seen_from: BTreeSet<i16>,
     /// When the first verdict of each location came, where that is known.
     pub(crate) first_verdicts: BTreeMap<i16, Micros>,
     /// For how long verdicts held, where that is asked for and known: by bucket, `None` for the whole window, and where it is

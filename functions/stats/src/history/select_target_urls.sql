@@ -1,5 +1,5 @@
--- The URLs that monitors ($1) had at some time from $2 to $3, in the order of time.
-select named.target_id, named.since, named.url
+-- The URLs that monitors ($1) had at some time from $2 to $3, by location, in the order of time.
+select named.target_id, named.since, named.url, named.location_id
 from target_urls as named
 where named.target_id = any ($1)
     and named.since < $3

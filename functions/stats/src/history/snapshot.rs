@@ -161,29 +161,40 @@ impl<'client> Snapshot<'client> {
             BTreeMap::new()
         };
         let mut targets = by_target(query, targets, tallies, window.ends().1);
-        self.add_urls(&mut targets, window).await?;
+        self.add_urls(query, &mut targets, window).await?;
         Ok(History { targets, next, locations, window: window.ends() })
     }
 
-    /// Adds the URLs that monitors had in the window, where they have had several.
-    async fn add_urls(&self, targets: &mut [TargetHistory], window: Window) -> Result<(), DatabaseError> {
+    /// Adds the URLs that monitors had in the window, where they have had several. A target whose URL is another one than was
+    /// asked for is left out, unless it had that one in the window: the last URL of a location holds on when nobody probes
+    /// from there any more.
+    async fn add_urls(
+        &self,
+        query: &HistoryQuery<'_>,
+        targets: &mut Vec<TargetHistory>,
+        window: Window,
+    ) -> Result<(), DatabaseError> {
         let moved: Vec<i32> = targets.iter().filter(|target| target.has_moved).map(|target| target.id).collect();
         if moved.is_empty() {
             return Ok(());
         }
         let parameters: [(&(dyn ToSql + Sync), Type); 3] =
             [(&moved, Type::INT4_ARRAY), (&window.from, Type::TIMESTAMPTZ), (&window.to, Type::TIMESTAMPTZ)];
-        let mut urls: BTreeMap<i32, Vec<(Micros, String)>> = BTreeMap::new();
+        let mut by_id: BTreeMap<i32, &mut TargetHistory> =
+            targets.iter_mut().map(|target| (target.id, target)).collect();
         for row in self.client.query_typed(include_str!("select_target_urls.sql"), &parameters).await? {
-            let (since, url) = (row.try_get(1)?, row.try_get(2)?);
-            let known = urls.entry(row.try_get(0)?).or_default();
+            let (since, url, location) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            let Some(target) = by_id.get_mut(&row.try_get(0)?) else { continue };
+            let is_seen = query.held.is_none() || target.seen_from.contains(&location);
             // Another location has it too, or it was said late.
-            if known.last().is_none_or(|(_, last)| *last != url) {
-                known.push((since, url));
+            let is_new = target.urls.last().is_none_or(|(_, last)| *last != url);
+            if is_seen && is_new {
+                target.urls.push((since, url));
             }
         }
-        for target in targets {
-            target.urls = urls.remove(&target.id).unwrap_or_default();
+        if let Some(asked) = query.urls.filter(|_| query.urls_within == (query.from, query.to)) {
+            let had = |(_, url): &(Micros, String)| asked.contains(url);
+            targets.retain(|target| asked.contains(&target.target.url) || target.urls.iter().any(had));
         }
         Ok(())
     }
@@ -277,6 +288,7 @@ fn by_target(
     for (id, history) in &mut found {
         let settings = targets.known.remove(id).unwrap_or_default();
         if let Some(verdicts) = verdicts.get(id) {
+            history.seen_from = verdicts.keys().map(|(location, _)| *location).collect();
             // Slots that were missed start no schedule, and a location with nothing else has none to be held against.
             let known = |location: i16, read: &Verdicts| !read.is_empty() || settings.schedules.contains_key(&location);
             let known = verdicts.iter().filter(|((location, _), read)| known(*location, read));
