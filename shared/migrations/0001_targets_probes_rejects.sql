@@ -1,11 +1,16 @@
--- The dictionary of what is monitored: a URL in every row of probes would cost more than the rest of the row.
+-- What is monitored: a monitor, through any change of its URL, or a URL that is probed in the name of no monitor. A URL in
+-- every row of probes would cost more than the rest of the row.
 create table targets (
     id integer generated always as identity primary key,
+    -- The URL of a target without a monitor, which names it; else the URL that its monitor has now (see target_urls).
     url text not null,
     -- The id in the monitors file; empty for a target that has none.
     monitor text not null default '',
-    unique (url, monitor)
+    -- Whether its monitor has had several URLs.
+    has_moved boolean not null default false
 );
+create unique index targets_monitor on targets (monitor) where monitor <> '';
+create unique index targets_url on targets (url) where monitor = '';
 
 -- One row per request. The key is the identity of the record: whatever is delivered again finds its row taken.
 -- Columns go from wide to narrow, so that no row pays for alignment.

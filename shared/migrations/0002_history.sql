@@ -6,6 +6,18 @@ create table locations (
     name text not null unique
 );
 
+-- Which URL each monitor had, location by location since they are deployed one after the other, and since when. A URL holds
+-- until the next one. Targets without a monitor are named by their URL and have no row here.
+create table target_urls (
+    target_id integer not null,
+    location_id smallint not null,
+    -- When the first probe of this URL started.
+    since timestamptz not null,
+    url text not null,
+    primary key (target_id, location_id, since)
+);
+create index on target_urls (url);
+
 -- The certificates that targets have shown. The one in use is the one seen last.
 create table certificates (
     target_id integer not null,
@@ -134,7 +146,9 @@ create index on summaries using brin (starts_at) with (pages_per_range = 16);
 create table horizon (
     only_row boolean primary key default true check (only_row),
     chunks_from timestamptz not null default '-infinity',
-    summaries_from timestamptz not null default '-infinity'
+    summaries_from timestamptz not null default '-infinity',
+    -- How often target_urls has changed. What an instance of flush remembers of it is true as long as this is the same.
+    url_changes bigint not null default 0
 );
 insert into horizon default values;
 

@@ -6,17 +6,30 @@ comment on column probes.error_message is
 
 do $$
 begin
-    -- A slot that was missed is no probe. A table of that name is the Python CLI's own.
+    -- A slot that was missed is no probe, and a request without a response has no response time: so the Python CLI's query
+    -- has the percentiles of stats. A table of that name is the Python CLI's own.
     if exists (select from pg_views where schemaname = current_schema() and viewname = 'url_probes') then
         create or replace view url_probes as
         select
             probes.record_id as id,
-            targets.url,
+            coalesce(named.url, targets.url) as url,
             probes.probed_at at time zone 'UTC' as timestamp,
             probes.http_status_code::integer as http_status_code,
-            probes.response_time_us / 1000.0::double precision as response_time_ms
+            case when probes.http_status_code is not null then probes.response_time_us / 1000.0::double precision end
+                as response_time_ms
         from probes
         join targets on targets.id = probes.target_id
+        -- The URL that its monitor had then.
+        left join (
+            select
+                target_id, location_id, url, since,
+                lead(since, 1, 'infinity') over (partition by target_id, location_id order by since) as until
+            from target_urls
+        ) as named
+            on named.target_id = probes.target_id
+            and named.location_id = probes.location_id
+            and probes.probed_at >= named.since
+            and probes.probed_at < named.until
         where probes.outcome <> 3;
     end if;
 end

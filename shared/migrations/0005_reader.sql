@@ -5,7 +5,7 @@ create table target_settings (
     location_id smallint not null,
     -- The first slot with these settings, as far as is known. They hold until the next ones.
     since timestamptz not null,
-    -- From one slot to the next; null where no schedule asks.
+    -- From one slot to the next; null where a probe that no schedule asked for said the tags: the interval goes on.
     interval_ms integer,
     tags text[] not null,
     primary key (target_id, location_id, since)
@@ -31,8 +31,8 @@ begin
     if exists (select from pg_roles where rolname = 'website_monitor_reader') then
         execute format('grant usage on schema %I to website_monitor_reader', current_schema());
         grant select on
-            website_monitor_migrations, targets, target_settings, locations, certificates, probes, fragments, chunks,
-            summaries, unsealed, horizon
+            website_monitor_migrations, targets, target_urls, target_settings, locations, certificates, probes, fragments,
+            chunks, summaries, unsealed, horizon
         to website_monitor_reader;
     end if;
 end

@@ -90,7 +90,8 @@ begin
         execute format('grant usage on schema %I to website_monitor_writer', current_schema());
         grant select on website_monitor_migrations to website_monitor_writer;
         grant select, insert on targets, locations, rejects to website_monitor_writer;
-        grant select, insert, update on certificates, target_settings to website_monitor_writer;
+        grant update (url, has_moved) on targets to website_monitor_writer;
+        grant select, insert, update on certificates, target_settings, target_urls to website_monitor_writer;
         grant select, insert on probes to website_monitor_writer;
         grant select, delete on probes_other to website_monitor_writer;
         grant select, insert, delete on fragments to website_monitor_writer;

@@ -16,8 +16,7 @@ pub use crate::{
 /// The longest URL a record may carry, in bytes.
 pub const MAX_URL_BYTES: usize = 2_048;
 
-/// The longest monitor and location, in bytes. URL and monitor together are a key in Postgres, whose index takes no
-/// entry above 2,704 bytes.
+/// The longest monitor and location, in bytes. Each is a key in Postgres, whose index takes no entry above 2,704 bytes.
 pub const MAX_NAME_BYTES: usize = 255;
 /// The most tags of a target: each is in every answer about it.
 pub const MAX_TAGS: usize = 50;
@@ -28,7 +27,7 @@ const MAX_ATTEMPT: u16 = (1 << 14) - 1;
 /// One request and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// The URL as configured; with `monitor` it names the target.
+    /// The URL as configured. It names the target where there is no `monitor`.
     pub url: String,
     /// When the request started, to the microsecond.
     #[serde(with = "timestamp")]
@@ -46,7 +45,7 @@ pub struct Record {
     /// Where it was probed from, such as an AWS region.
     #[serde(default)]
     pub location: Option<String>,
-    /// The stable id of the monitor, where the target comes from a monitors file.
+    /// The stable id of the monitor, where the target comes from a monitors file: it names the target, whatever its URL is.
     #[serde(default)]
     pub monitor: Option<String>,
     /// The verdict. A record without one (as `wm` wrote them) gets it from its status: below 400 is up.
@@ -76,7 +75,7 @@ pub struct Record {
     /// Whether another attempt followed in the same slot, so that the verdict of this one is not the slot's.
     #[serde(default)]
     pub retried: bool,
-    /// From one slot to the next, where a schedule asks; in milliseconds.
+    /// From one slot to the next, in milliseconds; null where no schedule asks.
     #[serde(default)]
     pub interval_ms: Option<u32>,
     /// The tags of the monitor.

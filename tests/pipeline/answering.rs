@@ -337,3 +337,46 @@ async fn targets_are_filtered_by_the_tags_that_they_had_last() {
     // Each change is kept with its time: two of a, and two of b, of which the first came late.
     assert_eq!(place.count("select count(*) from target_settings").await, 4);
 }
+
+#[tokio::test]
+async fn query_of_wm_has_the_figures_of_stats() {
+    let place = Place::new("answering_wm").await;
+    let record = |second: i64, status: Value, millis: Value, more: Value| {
+        let mut record = record_at("https://a.test", Micros(hours_ago(3).0 + second * 1_000_000));
+        (record["http_status_code"], record["response_time_ms"]) = (status, millis);
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        record
+    };
+    // A failure that took long, one that was tried again, a response that was not as expected, and a slot that was missed.
+    let timeout = json!({"outcome": "down", "error": {"kind": "timeout", "message": "no response"}});
+    let mut records: Vec<_> =
+        (0..40).map(|number| record(number, json!(200), json!(100 + number), json!({}))).collect();
+    records.push(record(50, Value::Null, json!(10_000), timeout.clone()));
+    records.push(record(60, Value::Null, json!(30_000), json!({"outcome": "down", "retried": true})));
+    records.push(record(61, json!(503), json!(700), json!({"outcome": "down", "attempt": 2})));
+    records.push(record(70, json!(200), json!(900), json!({"outcome": "up", "retried": true})));
+    records.push(record(80, Value::Null, Value::Null, json!({"outcome": "missed"})));
+    let mut other = record(90, Value::Null, json!(5), timeout);
+    other["url"] = json!("https://down.test");
+    records.push(other);
+    flush::run(&place.flush(), batch(0, &records)).await.unwrap();
+
+    // As the Python CLI asks.
+    let query = "select url, count(*) as probes, \
+                 percentile_cont(0.50) within group (order by response_time_ms) as p50, \
+                 percentile_cont(0.95) within group (order by response_time_ms) as p95, \
+                 percentile_cont(0.99) within group (order by response_time_ms) as p99 \
+                 from url_probes group by url order by url";
+    let rows = place.client().await.query(query, &[]).await.unwrap();
+    let stats = ask(&place, "", timestamp::now()).await;
+    assert_eq!((stats.len(), rows.len()), (2, 2));
+    for (entry, row) in stats.iter().zip(&rows) {
+        assert_eq!((entry.url.as_str(), entry.figures.probes), (row.get(0), row.get(1)));
+        let figures = [entry.figures.p50_ms, entry.figures.p95_ms, entry.figures.p99_ms];
+        for (found, column) in figures.into_iter().zip(2..) {
+            let expected: Option<f64> = row.get(column);
+            assert_eq!(found.map(|ms| (ms * 1e3).round()), expected.map(|ms| (ms * 1e3).round()));
+        }
+    }
+    assert_eq!((stats[0].figures.probes, stats[1].figures.p50_ms), (44, None));
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use shared::{Micros, timestamp};
 use stats::report::TargetStats;
 
 use crate::{
@@ -249,4 +250,115 @@ async fn pages_have_each_target_once_in_any_order() {
         let (response, body) = send(&place.stats(), "GET", &format!("/stats?{query}")).await;
         assert_eq!((response.status().as_u16(), &body["errors"][0]["parameter"]), (400, &json!("cursor")), "{query}");
     }
+}
+
+#[tokio::test]
+async fn missed_slot_starts_no_schedule() {
+    let place = Place::new("covering_missed_first").await;
+    let missed = |day: &str, location: &str| {
+        let time = format!("{day}T00:00:00Z");
+        slot("00:00:00", "missed", json!({"timestamp": time, "scheduled_at": time, "location": location}))
+    };
+    // As a console's sample event had it: before the first probe, and from a location without any other.
+    let records = [
+        missed("1970-01-01", "eu"),
+        missed("1970-01-01", "us"),
+        missed("2026-11-22", "eu"),
+        slot("12:00:00", "up", json!({})),
+        slot("12:01:00", "up", json!({})),
+        slot("12:02:00", "missed", json!({})),
+    ];
+    store(&place, &records).await;
+    store_again(&place, &records).await;
+
+    for query in ["to=2026-11-23T12:10:00Z", "to=2026-11-23T12:10:00Z&by=location"] {
+        let entry = one(&place, query, "13:00:00").await;
+        let coverage = json!({"expected": 10, "observed": 2, "missed": 4, "late": 0, "share": 0.2});
+        assert_eq!(json!(&entry.figures.coverage), coverage);
+        assert_eq!(entry.figures.first_probe_at, Some("1970-01-01T00:00:00Z".parse().unwrap()));
+    }
+    assert_eq!(place.count("select count(*) from target_settings").await, 1);
+}
+
+/// Delivers a batch once more, to an instance that knows nothing.
+async fn store_again(place: &Place, records: &[Value]) {
+    assert_eq!(flush::run(&place.flush(), batch(0, records)).await.unwrap().stored, 0);
+}
+
+#[tokio::test]
+async fn record_with_a_wrong_slot_or_clock_changes_no_schedule() {
+    let place = Place::new("covering_misdated").await;
+    let at = |time: &str| format!("2026-11-23T{time}Z");
+    let ahead = Micros(Micros::from(timestamp::now()).0 + 3 * 86_400_000_000);
+    let wrong = |time: &str, more: Value| {
+        let mut record = slot(time, "up", json!({"interval_ms": 1_000, "tags": ["wrong"]}));
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        record
+    };
+    let records = [
+        // A slot a moment before, late by less than a quarter of an hour, or by less than an interval.
+        slot("12:00:00.5", "up", json!({"scheduled_at": at("12:00:00"), "tags": ["right"]})),
+        slot("12:10:30", "up", json!({"scheduled_at": at("12:01:00"), "tags": ["right"]})),
+        // Asked for by hand, with the event of another day, or one of a sample.
+        wrong("12:02:00", json!({"scheduled_at": "1970-01-01T00:00:00Z", "tags": []})),
+        wrong("12:03:00", json!({"scheduled_at": "2026-11-22T12:00:00Z", "tags": []})),
+        wrong("12:04:00", json!({"scheduled_at": "2026-11-24T12:00:00Z", "tags": []})),
+        // By a clock that was never set, or is days ahead.
+        wrong("12:05:00", json!({"timestamp": "1970-01-01T00:00:10Z", "scheduled_at": "1970-01-01T00:00:10Z"})),
+        wrong(
+            "12:06:00",
+            json!({"timestamp": timestamp::format(ahead.timestamp()), "certificate_expires_at": "2031-01-01T00:00:00Z"}),
+        ),
+    ];
+    store(&place, &records).await;
+
+    let entry = one(&place, "from=2026-11-23T12:00:00Z&to=2026-11-23T12:20:00Z", "13:00:00").await;
+    let coverage = entry.figures.coverage.unwrap();
+    assert_eq!((coverage.expected, coverage.observed, entry.interval_ms), (Some(20), 5, Some(60_000)));
+    assert_eq!(entry.tags, ["right"]);
+    assert_eq!(place.count("select count(*) from target_settings").await, 1);
+    assert_eq!(place.count("select count(*) from certificates").await, 0);
+    // A slot of a long interval may be as late as that.
+    let daily = slot(
+        "14:00:00",
+        "up",
+        json!({"url": "https://daily.test", "interval_ms": 86_400_000, "scheduled_at": at("02:00:00")}),
+    );
+    flush::run(&place.flush(), batch(10, &[daily])).await.unwrap();
+    let since = "select count(*) from target_settings where interval_ms = 86400000 and since = '2026-11-23T02:00:00Z'";
+    assert_eq!(place.count(since).await, 1);
+}
+
+#[tokio::test]
+async fn probe_by_hand_makes_its_tags_known_and_changes_no_schedule() {
+    let place = Place::new("covering_by_hand").await;
+    let by_hand = |time: &str, more: Value| {
+        let mut record = slot(time, "up", json!({"interval_ms": null}));
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        record
+    };
+    let found = async |tag: &str| ask(&place, &format!("tag={tag}"), at("13:00:00")).await.len();
+    // Without any schedule.
+    store(&place, &[by_hand("11:00:00", json!({"url": "https://hand.test", "tags": ["hand"]}))]).await;
+    assert_eq!(found("hand").await, 1);
+    let entry = ask(&place, "url=https://hand.test", at("13:00:00")).await.remove(0);
+    assert_eq!((entry.interval_ms, entry.figures.coverage.unwrap().expected), (None, None));
+
+    // Beside one, what is newer counts, and the schedule goes on as it was.
+    let records = [
+        slot("12:00:00", "up", json!({"tags": ["a"]})),
+        by_hand("12:00:30", json!({"tags": ["b"]})),
+        by_hand("12:00:40", json!({"tags": []})),
+    ];
+    flush::run(&place.flush(), batch(10, &records)).await.unwrap();
+    assert_eq!((found("a").await, found("b").await), (0, 1));
+    let entry = one(&place, &format!("url={URL}&from=2026-11-23T12:00:00Z&to=2026-11-23T12:10:00Z"), "13:00:00").await;
+    let coverage = entry.figures.coverage.unwrap();
+    assert_eq!((coverage.expected, entry.interval_ms), (Some(10), Some(60_000)));
+    assert_eq!(entry.figures.uptime.unwrap().up_seconds, Some(100.0));
+    // The schedule says its own again; what came late says nothing.
+    let flush = place.flush();
+    flush::run(&flush, batch(20, &[slot("12:01:00", "up", json!({"tags": ["a"]}))])).await.unwrap();
+    flush::run(&flush, batch(30, &[by_hand("12:00:10", json!({"tags": ["late"]}))])).await.unwrap();
+    assert_eq!((found("a").await, found("b").await, found("late").await), (1, 0, 0));
 }

@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use flush::{
+    Flush, FlushConfig,
     retention::{Retention, drop_aged},
     run,
     seal::LOCK,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::{Micros, Span, timestamp};
-use stats::history::{HistoryQuery, read};
+use stats::{
+    history::{HistoryQuery, read},
+    query::StatsQuery,
+};
 use tokio_postgres::Client;
 
-use crate::support::{Place, batch, hours_ago, record_at, retention, seal_step};
+use crate::support::{Place, batch, hours_ago, lookup, record_at, retention, seal_step};
 
 const DAY: i64 = 86_400_000_000;
 const URL: &str = "https://a.test";
@@ -146,4 +150,110 @@ async fn chunks_and_days_go_by_their_own_retention() {
     // The horizon does not move back.
     drop_aged(&client, Retention { chunks: None, summaries: None, ..all }, now()).await.unwrap();
     assert_eq!(count(&client, None, None).await.1, from);
+}
+
+/// Every row of what figures come from, beside the probes.
+async fn state(place: &Place) -> String {
+    // To be sealed is a day that has chunks at any time. Without, its probes would be looked for in vain.
+    let unsealed = "(select * from unsealed where starts_at < (select chunks_from from horizon) and span < 2)";
+    let tables = ["target_settings", "target_urls", "certificates", "horizon", unsealed];
+    let texts =
+        tables.map(|table| format!("(select string_agg(row::text, ' ' order by row::text) from {table} as row)"));
+    let query = format!("select concat_ws(' ', {}, (select string_agg(url, ' ') from targets))", texts.join(", "));
+    place.client().await.query_one(&query, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn rejected_record_changes_nothing() {
+    let place = Place::new("retaining_rejected").await;
+    let (mut client, flush) = (place.client().await, place.flush());
+    let record = |at: Micros, more: &Value| {
+        let mut record = record_at(URL, at);
+        let always = json!({"monitor": "shop", "location": "eu", "interval_ms": 60_000, "tags": ["right"]});
+        for more in [&always, more] {
+            record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        }
+        record
+    };
+    let old = [0, 1, 2].map(|minute| record(Micros(days_ago(40).0 + minute * 60_000_000), &json!({})));
+    let new = [0, 1].map(|minute| record(Micros(days_ago(2).0 + minute * 60_000_000), &json!({})));
+    run(&flush, batch(0, &[old.as_slice(), &new].concat())).await.unwrap();
+    seal_all(&mut client).await;
+    let chunks = Retention {
+        raw: Duration::from_secs(8 * 86_400),
+        chunks: Some(Duration::from_secs(15 * 86_400)),
+        summaries: None,
+    };
+    while place.count("select count(*) from chunks").await > 1 {
+        drop_aged(&client, chunks, now()).await.unwrap();
+    }
+    client.batch_execute("alter table probes add constraint no_mars check (error_message <> 'mars')").await.unwrap();
+    let answers = async || {
+        let stats = place.stats();
+        let report =
+            stats::run(&stats, &StatsQuery::parse("to=2099-01-01T00:00:00Z").unwrap(), timestamp::now()).await.unwrap();
+        (json!(report)["stats"].clone(), state(&place).await)
+    };
+    let before = answers().await;
+    assert_eq!(before.0[0]["probes"], 5, "{before:#?}");
+
+    // From before the cutoff, and refused by the schema, with everything that a record may say of its target.
+    let more = json!({
+        "url": "https://wrong.test", "interval_ms": 1_000, "tags": ["wrong"], "location": "us",
+        "certificate_expires_at": "2031-01-01T00:00:00Z"
+    });
+    let mut refused = record(days_ago(1), &more);
+    refused["error"] = json!({"kind": "body", "message": "mars"});
+    let too_old = [record(days_ago(40), &more), record(days_ago(400), &more)];
+    let good = record(Micros(days_ago(2).0 + 60_000_000), &json!({}));
+    for (offset, records) in [
+        (100, vec![too_old[0].clone()]),
+        (200, vec![refused.clone()]),
+        (300, [too_old.as_slice(), &[refused]].concat()),
+    ] {
+        for flush in [&place.flush(), &flush] {
+            let summary = run(flush, batch(offset, &records)).await.unwrap();
+            assert_eq!((summary.stored, summary.rejected), (0, records.len()));
+            let after = answers().await;
+            assert_eq!(before, after);
+        }
+    }
+    // With others that are stored already, at the same place in the topic, neither do these say anything but what they said.
+    let mixed = [vec![good.clone()], too_old.to_vec()].concat();
+    let event = |records: &[Value]| {
+        let mut event = batch(400, records);
+        event["records"]["t-0"][0] = batch(4, std::slice::from_ref(&good))["records"]["t-0"][0].clone();
+        event
+    };
+    let summary = run(&flush, event(&mixed)).await.unwrap();
+    assert_eq!((summary.stored, summary.duplicates, summary.rejected), (0, 1, 2));
+    let after = answers().await;
+    assert_eq!(before.0, after.0);
+    assert_eq!(place.count("select count(*) from target_urls").await, 1);
+}
+
+#[tokio::test]
+async fn year_of_history_is_dropped_by_consecutive_invocations() {
+    let place = Place::new("retaining_year").await;
+    let mut client = place.client().await;
+    let days: Vec<_> = (1..365).map(|day| record_at(URL, days_ago(day))).collect();
+    run(&place.flush(), batch(0, &days)).await.unwrap();
+    seal_all(&mut client).await;
+    assert_eq!(place.count("select count(*) from chunks").await, 364);
+
+    // For the first time, by one instance: each invocation goes on, a day at least, and none waits for its time.
+    let mut variables = place.variables();
+    variables.extend([("WM_RAW_RETENTION", "8d".to_owned()), ("WM_CHUNK_RETENTION", "30d".to_owned())]);
+    let flush = Flush::new(FlushConfig::from_env(&lookup(variables)).unwrap());
+    let (mut invocations, mut left) = (0, 364);
+    while left > 30 {
+        run(&flush, batch(1_000 + invocations, &[record_at(URL, now())])).await.unwrap();
+        invocations += 1;
+        let before = left;
+        left = place.count("select count(*) from chunks where hour < now() - interval '2 hours'").await;
+        assert!(left < before, "{left} of {before} after {invocations} invocations");
+    }
+    assert_eq!(left, 30);
+    let (probes, from) = count(&client, None, None).await;
+    assert_eq!((probes, from), (364 + u64::try_from(invocations).unwrap(), None));
 }

@@ -102,7 +102,7 @@ async fn the_page_is_one_document_that_loads_nothing_from_elsewhere() {
     }
     let html = text(&page);
     assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && html.contains(">100 %<"), "{html}");
-    assert!(html.contains("href=\"?url=https%3A%2F%2Fa.test%2F%3Fq%3D%22%3E"), "{html}");
+    assert!(html.contains("href=\"?monitor=%3Cscript%3Ealert%281%29"), "{html}");
     assert!(!html.contains("<script>") && !html.contains("<img"), "{html}");
 
     // What it asks for is there, for ever, and for no other release.

@@ -15,6 +15,7 @@ pub mod postgres;
 pub mod progress;
 pub mod proxy;
 pub mod rebuild;
+pub mod repair;
 pub mod schedule;
 pub mod service;
 pub mod stack;

@@ -31,15 +31,19 @@ impl Certificates {
     }
 
     /// Stores the certificates that are not the ones their targets showed before.
-    pub(crate) async fn store(&mut self, client: &Client) -> Result<(), Error> {
-        let changed = std::mem::take(&mut self.changed);
-        if changed.is_empty() {
+    pub(crate) async fn store(&self, client: &Client) -> Result<(), Error> {
+        if self.changed.is_empty() {
             return Ok(());
         }
-        let (keys, seen): (Vec<_>, Vec<_>) = changed.into_iter().unzip();
+        let (keys, seen): (Vec<_>, Vec<_>) = self.changed.iter().map(|(key, seen)| (*key, *seen)).unzip();
         let (targets, expiries): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
         let parameters: [(&(dyn ToSql + Sync), Type); 3] =
             [(&targets, Type::INT4_ARRAY), (&expiries, Type::TIMESTAMPTZ_ARRAY), (&seen, Type::TIMESTAMPTZ_ARRAY)];
         client.execute_typed(include_str!("insert_certificates.sql"), &parameters).await.map(drop)
+    }
+
+    /// What was to be stored is.
+    pub(crate) fn stored(&mut self) {
+        self.changed.clear();
     }
 }

@@ -1,4 +1,4 @@
--- Committed on its own, as targets are. Seen later counts, in whatever order the batches come.
+-- Seen later counts, in whatever order the batches come.
 insert into certificates (target_id, expires_at, last_seen_at)
 select *
 from unnest($1, $2, $3)

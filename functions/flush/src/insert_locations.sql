@@ -3,4 +3,4 @@ insert into locations (name)
 select name
 from unnest($1, $2) as wanted (name, nothing)
 on conflict do nothing
-returning id, name, ''
+returning id, name

@@ -1,6 +1,6 @@
--- Committed on its own, as targets are. Settings hold until the next ones. What is said again changes nothing: neither what
--- is stored already, nor what was just said, in $5 the instant from which on. Tags are arrays of JSON, since Postgres has no
--- arrays of arrays of different lengths.
+-- Settings hold until the next ones. What is said again changes nothing: neither what is stored already, nor what was just
+-- said, in $5 the instant from which on. An interval that is null goes on as before. Tags are arrays of JSON, since Postgres
+-- has no arrays of arrays of different lengths.
 with said as (
     select target_id, location_id, interval_ms, array(select jsonb_array_elements_text(tags::jsonb)) as tags, since
     from unnest($1, $2, $3, $4, $5) as said (target_id, location_id, interval_ms, tags, since)
@@ -15,7 +15,7 @@ left join lateral (
     order by since desc
     limit 1
 ) as before on true
-where (before.interval_ms, before.tags) is distinct from (said.interval_ms, said.tags)
+where (before.interval_ms, before.tags) is distinct from (coalesce(said.interval_ms, before.interval_ms), said.tags)
     or before.since is null
     -- Something else was said between what is stored and this.
     or exists (
@@ -24,4 +24,4 @@ where (before.interval_ms, before.tags) is distinct from (said.interval_ms, said
             and other.since > before.since and other.since < said.since
     )
 on conflict (target_id, location_id, since) do update
-set interval_ms = excluded.interval_ms, tags = excluded.tags
+set interval_ms = coalesce(excluded.interval_ms, target_settings.interval_ms), tags = excluded.tags

@@ -8,6 +8,7 @@
 //! Then, while it is there, an invocation turns what is closed into history ([`seal`]) and drops what is old
 //! ([`retention`]). What could not be stored is kept, and can be [tried again](redrive).
 
+mod attributes;
 pub mod batch;
 mod certificates;
 mod copy;
@@ -23,6 +24,7 @@ pub mod seal;
 mod settings;
 pub mod store;
 mod unsealed;
+mod urls;
 mod write;
 
 use std::{
@@ -248,7 +250,7 @@ pub async fn seal_all(flush: &Flush, mut observe: impl FnMut(Sealed)) -> Result<
     while let Some(sealed) = seal::step(&session.client, now, sealing).await? {
         observe(sealed);
     }
-    retention::drop_aged(&session.client, flush.retention, now).await?;
+    retention::drop_all(&session.client, flush.retention, now, None).await?;
     lease.keep();
     Ok(())
 }

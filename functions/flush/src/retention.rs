@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shared::{Micros, Span, database::DatabaseError, env::Env};
+use shared::{Micros, Span, database::DatabaseError, env::Env, timestamp};
 use tokio::time::Instant;
 use tokio_postgres::{
     Client,
@@ -16,6 +16,10 @@ use crate::partitions::{drop_sealed, existing};
 const RAW_RETENTION: Duration = Duration::from_secs(8 * 86_400);
 /// How often an instance looks for what has come of age.
 const INTERVAL: Duration = Duration::from_secs(600);
+/// How long an invocation goes on dropping, a day or a month of history at a time; the rest is for the next one.
+const BUDGET: Duration = Duration::from_secs(1);
+/// Any number: who has this advisory lock drops history; one does at a time.
+const LOCK: i64 = 0x7765_6273_6974_6503;
 
 /// How long to keep what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,27 +69,74 @@ impl Retention {
     }
 }
 
-/// Drops what has come of age, unless it was looked at a short while ago.
+/// Before which instants there are no chunks and no summaries any more.
+#[derive(PartialEq, Eq)]
+struct Dropped {
+    chunks_from: Micros,
+    summaries_from: Micros,
+}
+
+/// Drops what has come of age, unless it was looked at a short while ago. Where there is more of it than this invocation has
+/// time for, the next one goes on.
 pub(crate) async fn enforce(
     client: &Client,
     schedule: &mut Schedule,
     retention: Retention,
     now: Micros,
 ) -> Result<(), DatabaseError> {
-    if schedule.retention.is_none_or(|due| due <= Instant::now()) {
-        drop_aged(client, retention, now).await?;
+    if schedule.retention.is_some_and(|due| due > Instant::now()) {
+        return Ok(());
+    }
+    let end = Instant::now() + BUDGET;
+    schedule.retention = None;
+    if drop_all(client, retention, now, Some(end)).await? {
         schedule.retention = Some(Instant::now() + INTERVAL);
     }
     Ok(())
 }
 
-/// Drops what has come of age as of `now`.
+/// Drops what has come of age as of `now`, at least a step of it, and goes on until `end`. Whether that was all.
+///
+/// # Errors
+/// The database failed. What was dropped until then stays so.
+pub(crate) async fn drop_all(
+    client: &Client,
+    retention: Retention,
+    now: Micros,
+    end: Option<Instant>,
+) -> Result<bool, DatabaseError> {
+    drop_rows(client, retention, now).await?;
+    let mut before = None;
+    loop {
+        let dropped = drop_history(client, retention, now).await?;
+        // Nothing is left to drop, or it has to be sealed first, or another instance is at it.
+        if dropped.is_none() || dropped == before {
+            return Ok(true);
+        }
+        if end.is_some_and(|end| end <= Instant::now()) {
+            return Ok(false);
+        }
+        before = dropped;
+    }
+}
+
+/// Drops rows that have come of age as of `now`, and a step of history.
 ///
 /// # Errors
 /// The database failed. What was dropped until then stays so.
 pub async fn drop_aged(client: &Client, retention: Retention, now: Micros) -> Result<(), DatabaseError> {
-    let before = |length: Duration| Micros(now.0.saturating_sub(i64::try_from(length.as_micros()).unwrap_or(i64::MAX)));
-    let cutoff = Span::Day.start(before(retention.raw));
+    drop_rows(client, retention, now).await?;
+    drop_history(client, retention, now).await.map(drop)
+}
+
+/// The instant that was so long before another one.
+fn before(now: Micros, length: Duration) -> Micros {
+    Micros(now.0.saturating_sub(i64::try_from(length.as_micros()).unwrap_or(i64::MAX)))
+}
+
+/// Drops the rows that are sealed and have come of age.
+async fn drop_rows(client: &Client, retention: Retention, now: Micros) -> Result<(), DatabaseError> {
+    let cutoff = Span::Day.start(before(now, retention.raw));
     for (name, day) in existing(client).await? {
         if day < cutoff && drop_sealed(client, day).await? {
             tracing::info!("dropped {name}: it is sealed and older than WM_RAW_RETENTION");
@@ -93,19 +144,40 @@ pub async fn drop_aged(client: &Client, retention: Retention, now: Micros) -> Re
     }
     let other: [(&(dyn ToSql + Sync), Type); 1] = [(&cutoff, Type::TIMESTAMPTZ)];
     client.execute_typed(include_str!("delete_other_probes.sql"), &other).await?;
+    Ok(())
+}
 
-    let chunks_from = retention.chunks.map(|length| Span::Day.start(before(length)));
-    let summaries_from = retention.summaries.map(|length| Span::Month.start(before(length)));
+/// Drops a day of chunks and a month of summaries that have come of age. How far it has come, unless that is all of the way.
+async fn drop_history(client: &Client, retention: Retention, now: Micros) -> Result<Option<Dropped>, DatabaseError> {
+    let chunks_from = retention.chunks.map(|length| Span::Day.start(before(now, length)));
+    let summaries_from = retention.summaries.map(|length| Span::Month.start(before(now, length)));
     if chunks_from.is_none() && summaries_from.is_none() {
-        return Ok(());
+        return Ok(None);
     }
     // First the horizon, by itself: once it is set nobody writes before it, and readers do not look there.
-    let horizon: [(&(dyn ToSql + Sync), Type); 2] =
-        [(&chunks_from, Type::TIMESTAMPTZ), (&summaries_from, Type::TIMESTAMPTZ)];
-    client.execute_typed(include_str!("update_horizon.sql"), &horizon).await?;
-    client.execute_typed(include_str!("delete_chunks.sql"), &[]).await?;
-    client.execute_typed(include_str!("delete_summaries.sql"), &[]).await?;
-    Ok(())
+    let horizon: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&chunks_from, Type::TIMESTAMPTZ), (&summaries_from, Type::TIMESTAMPTZ), (&LOCK, Type::INT8)];
+    let moved = client.query_typed(include_str!("update_horizon.sql"), &horizon).await?;
+    let lock: [(&(dyn ToSql + Sync), Type); 1] = [(&LOCK, Type::INT8)];
+    let chunks = client.execute_typed(include_str!("delete_chunks.sql"), &lock).await?;
+    let summaries = client.execute_typed(include_str!("delete_summaries.sql"), &lock).await?;
+    let Some(row) = moved.first() else { return Ok(None) };
+    let dropped = Dropped { chunks_from: row.try_get(0)?, summaries_from: row.try_get(1)? };
+    if chunks + summaries > 0 {
+        let text = |instant: Option<Micros>| {
+            instant.filter(|at| *at != Micros::MIN).map(|at| timestamp::format(at.timestamp()))
+        };
+        tracing::info!(
+            chunks,
+            summaries,
+            chunks_from = text(Some(dropped.chunks_from)),
+            chunks_until = text(chunks_from),
+            summaries_from = text(Some(dropped.summaries_from)),
+            summaries_until = text(summaries_from),
+            "dropped history older than WM_CHUNK_RETENTION or WM_DAY_RETENTION"
+        );
+    }
+    Ok(Some(dropped))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
--- A location has a name and nothing else; a target two names.
-select locations.id, locations.name, wanted.nothing
+-- $2 is nothing but empty strings.
+select locations.id, locations.name
 from unnest($1, $2) as wanted (name, nothing)
 join locations using (name)

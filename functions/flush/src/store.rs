@@ -1,20 +1,19 @@
 //! A batch into Postgres.
 
 use shared::{
-    Micros,
+    Micros, Record,
     database::{DatabaseError, Session, is_about_data},
     migrations, timestamp,
 };
 use tokio_postgres::Client;
 
 use crate::{
+    attributes::Attributes,
     batch::{Batch, Observation, Reject},
-    certificates::Certificates,
-    dictionary::{self, Dictionary, Name},
+    dictionary::{self, Dictionary, Names, Targets, monitor},
     partitions::Partitions,
     retention::Schedule,
     row::Row,
-    settings::Settings,
     unsealed::{self, Announced},
     write::{Load, Written, write},
 };
@@ -24,6 +23,7 @@ pub struct Known {
     /// Whether the schema was looked at.
     is_migrated: bool,
     referred: Referred,
+    attributes: Attributes,
     partitions: Partitions,
     announced: Announced,
     pub(crate) schedule: Schedule,
@@ -31,22 +31,16 @@ pub struct Known {
 
 /// What rows refer to.
 struct Referred {
-    targets: Dictionary<i32>,
+    targets: Targets,
     locations: Dictionary<i16>,
-    certificates: Certificates,
-    settings: Settings,
 }
 
 impl Default for Known {
     fn default() -> Self {
         Self {
             is_migrated: false,
-            referred: Referred {
-                targets: dictionary::targets(),
-                locations: dictionary::locations(),
-                certificates: Certificates::default(),
-                settings: Settings::default(),
-            },
+            referred: Referred { targets: Targets::default(), locations: dictionary::locations() },
+            attributes: Attributes::default(),
             partitions: Partitions::default(),
             announced: Announced::default(),
             schedule: Schedule::default(),
@@ -62,11 +56,11 @@ pub struct Stored {
     pub rejects: Vec<Reject>,
 }
 
-/// How often a batch is tried anew because somebody sealed its hours in the meantime.
+/// How often a batch is tried anew because somebody sealed its hours, or changed URLs, in the meantime.
 const ATTEMPTS: usize = 20;
 
-/// Writes the batch in one transaction. A warm invocation with nothing new (a target, its settings, an hour, a certificate) takes the
-/// three round trips that `write` describes; each new thing costs one more, once.
+/// Writes the batch in one transaction. A warm invocation takes the three round trips that `write` describes, whatever its
+/// records say of their targets; a new target, location or hour costs one or two more, once.
 ///
 /// # Errors
 /// The database failed; nothing of the batch is stored then.
@@ -79,21 +73,39 @@ pub async fn store(session: &mut Session<Known>, batch: &Batch) -> Result<Stored
     }
     let observations = &batch.observations;
     let mut rows = rows(client, &mut state.referred, observations, &mut rejects).await?;
-    state.partitions.ensure(client, &rows, timestamp::now().into()).await?;
-    state.referred.certificates.store(client).await?;
-    state.referred.settings.store(client).await?;
+    state.attributes.learn(client, &rows).await?;
+    state.attributes.see(&rows);
 
     let mut loads = [Load::CopyMissing, Load::SetApart].into_iter();
     let mut load = Load::Copy;
     for _ in 0..ATTEMPTS {
         let hours = unsealed::hours(&rows);
-        state.announced.add(client, &hours).await?;
-        match write(client, &hours, &rows, &mut rejects, load).await {
+        let chunks_from = state.announced.add(client, &hours).await?;
+        if let Some(chunks_from) = chunks_from.filter(|from| rows.iter().any(|row| row.key.probed_at < *from)) {
+            set_apart(&mut rows, chunks_from, &mut rejects);
+            state.attributes = state.attributes.only(&rows);
+            continue;
+        }
+        state.partitions.ensure(client, &rows, timestamp::now().into()).await?;
+        match write(client, &hours, &rows, &state.attributes, &mut rejects, load).await {
             Ok(Written::Rows(stored)) => {
+                match load {
+                    Load::Copy | Load::CopyMissing => state.attributes.stored(),
+                    // What was refused has said nothing.
+                    Load::SetApart => state.attributes.forget(),
+                }
                 return Ok(Stored { stored: usize::try_from(stored).unwrap_or(usize::MAX), rejects });
             }
             Ok(Written::Sealed) => state.announced.forget(),
-            Ok(Written::TooOld(chunks_from)) => set_apart(&mut rows, chunks_from, &mut rejects),
+            Ok(Written::UrlsChanged) => {
+                state.attributes.forget();
+                state.attributes.learn(client, &rows).await?;
+                state.attributes.see(&rows);
+            }
+            Ok(Written::TooOld(chunks_from)) => {
+                set_apart(&mut rows, chunks_from, &mut rejects);
+                state.attributes = state.attributes.only(&rows);
+            }
             Err(error) if is_about_data(&error) => match loads.next() {
                 Some(next) => load = next,
                 None => return Err(error.into()),
@@ -101,7 +113,8 @@ pub async fn store(session: &mut Session<Known>, batch: &Batch) -> Result<Stored
             Err(error) => return Err(error.into()),
         }
     }
-    Err(DatabaseError::Unexpected(format!("the hours of a batch were sealed {ATTEMPTS} times while it was written")))
+    let message = format!("the hours of a batch were sealed, or URLs changed, {ATTEMPTS} times while it was written");
+    Err(DatabaseError::Unexpected(message))
 }
 
 /// The rows of observations, in the order of the key; what names a target or a location that the database refuses goes
@@ -122,13 +135,24 @@ async fn rows<'batch>(
         }
     }
     if !unknown.is_empty() {
-        let names: Vec<_> = unknown.iter().map(|observation| target(observation)).collect();
-        let refused_targets = referred.targets.learn(client, &names).await?;
-        let names: Vec<_> = unknown.iter().map(|observation| location(observation)).collect();
-        let refused_locations = referred.locations.learn(client, &names).await?;
+        let (mut monitors, mut urls, mut locations) = (Names::new(), Names::new(), Names::new());
+        for Observation { record, .. } in unknown.iter().copied() {
+            match monitor(record) {
+                Some(monitor) => drop(monitors.insert(monitor, &record.url)),
+                None => drop(urls.insert(&record.url, "")),
+            }
+            locations.insert(location(record), "");
+        }
+        let refused_monitors = referred.targets.monitors.learn(client, &monitors).await?;
+        let refused_urls = referred.targets.urls.learn(client, &urls).await?;
+        let refused_locations = referred.locations.learn(client, &locations).await?;
         for observation in unknown {
-            let refused = refused_targets.get(&target(observation)).or(refused_locations.get(&location(observation)));
-            match refused {
+            let record = &observation.record;
+            let refused = match monitor(record) {
+                Some(monitor) => refused_monitors.get(monitor),
+                None => refused_urls.get(record.url.as_str()),
+            };
+            match refused.or(refused_locations.get(location(record))) {
                 Some(reason) => rejects.push(Reject::new(observation.source.clone(), reason)),
                 None => rows.extend(referred.row(observation)),
             }
@@ -143,22 +167,15 @@ async fn rows<'batch>(
 
 impl Referred {
     /// The row of an observation whose target and location are known.
-    fn row<'batch>(&mut self, observation: &'batch Observation) -> Option<Row<'batch>> {
-        let (target_id, location_id) =
-            self.targets.get(target(observation)).zip(self.locations.get(location(observation)))?;
-        let row = Row::new(target_id, location_id, observation);
-        self.certificates.see(&row);
-        self.settings.see(&row);
-        Some(row)
+    fn row<'batch>(&self, observation: &'batch Observation) -> Option<Row<'batch>> {
+        let record = &observation.record;
+        let (target_id, location_id) = self.targets.get(record).zip(self.locations.get(location(record)))?;
+        Some(Row::new(target_id, location_id, observation))
     }
 }
 
-fn target(observation: &Observation) -> Name<'_> {
-    (&observation.record.url, observation.record.monitor.as_deref().unwrap_or_default())
-}
-
-fn location(observation: &Observation) -> Name<'_> {
-    (observation.record.location.as_deref().unwrap_or_default(), "")
+fn location(record: &Record) -> &str {
+    record.location.as_deref().unwrap_or_default()
 }
 
 /// Moves the rows from before `chunks_from` to the rejects.

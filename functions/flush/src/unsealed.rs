@@ -37,19 +37,20 @@ pub(crate) struct Announced {
 }
 
 impl Announced {
-    /// Announces the hours that were not announced before, in their order, so that two instances do not deadlock.
-    pub(crate) async fn add(&mut self, client: &Client, hours: &BTreeSet<BlockHour>) -> Result<(), Error> {
+    /// Announces the hours that were not announced before, in their order, so that two instances do not deadlock. Returns the
+    /// instant before which history was dropped, where it had to ask: hours before it are not announced.
+    pub(crate) async fn add(&mut self, client: &Client, hours: &BTreeSet<BlockHour>) -> Result<Option<Micros>, Error> {
         if hours.is_subset(&self.hours) {
-            return Ok(());
+            return Ok(None);
         }
         let (starts, blocks): (Vec<_>, Vec<_>) =
             hours.difference(&self.hours).map(|(start, block)| (*start, block.0)).unzip();
         let parameters: [(&(dyn ToSql + Sync), Type); 2] =
             [(&starts, Type::TIMESTAMPTZ_ARRAY), (&blocks, Type::INT4_ARRAY)];
-        client.execute_typed(include_str!("insert_unsealed_hours.sql"), &parameters).await?;
+        let answer = client.query_typed(include_str!("insert_unsealed_hours.sql"), &parameters).await?;
         // Only those of this batch are remembered: the next one is likely to be in the same hour, or a later one.
         self.hours.clone_from(hours);
-        Ok(())
+        answer.first().map(|row| row.try_get(0)).transpose()
     }
 
     /// Somebody sealed one of them.

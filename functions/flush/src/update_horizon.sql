@@ -1,11 +1,19 @@
 -- The horizon moves forward to $1 and $2, where they are not null, by one day and one month of what there is, so that no
--- step takes long. It never moves back, whatever the settings were in between.
+-- step takes long. It never moves back, whatever the settings were in between. Nothing, unless the lock $3 is ours.
 update horizon
 set
     chunks_from = case
         when chunks_from < $1 then greatest(
             chunks_from,
-            least($1, (select date_trunc('day', min(hour), 'UTC') + interval '24 hours' from chunks))
+            least(
+                $1,
+                case
+                    -- By the index on hours. To find the oldest takes all of the table.
+                    when exists (select from chunks where hour < chunks_from + interval '24 hours')
+                        then chunks_from + interval '24 hours'
+                    else (select date_trunc('day', min(hour), 'UTC') + interval '24 hours' from chunks)
+                end
+            )
         )
         else chunks_from
     end,
@@ -22,4 +30,5 @@ set
         )
         else summaries_from
     end
-where chunks_from < $1 or summaries_from < $2
+where (chunks_from < $1 or summaries_from < $2) and (select pg_try_advisory_xact_lock($3))
+returning chunks_from, summaries_from

@@ -1,7 +1,8 @@
-//! One transaction: the rows of a batch, their fragments and its rejects, by one of three ways.
+//! One transaction: the rows of a batch, their fragments, what they say of their targets, and its rejects, by one of three
+//! ways.
 //!
 //! A transaction by COPY takes three round trips: one for BEGIN, the locks of the hours and the parsing of COPY, which are
-//! sent together, one for its start, and one for the rows, the fragments, the rejects and COMMIT. A COMMIT that follows a
+//! sent together, one for its start, and one for the rows, all that comes with them, and COMMIT. A COMMIT that follows a
 //! statement that failed rolls back.
 //!
 //! Nothing is left in the session: statements have no names, but for COPY, which the driver cannot do without and whose name
@@ -22,11 +23,13 @@ use tokio_postgres::{
 };
 
 use crate::{
+    attributes::Attributes,
     batch::Reject,
     copy::CopyData,
     fragments,
     row::{self, Key, Row},
     unsealed::BlockHour,
+    urls::UrlError,
 };
 
 /// Compiling a statement that runs for milliseconds would take longer than that.
@@ -56,15 +59,18 @@ pub(crate) enum Written {
     Rows(u64),
     /// Nothing is written: somebody has sealed one of the hours, so it has to be announced anew.
     Sealed,
+    /// Nothing is written: somebody has changed the URL of a monitor, so what is known of them may not be true.
+    UrlsChanged,
     /// Nothing is written: there are rows from before this hour, and their history was dropped.
     TooOld(Micros),
 }
 
-/// The transaction.
+/// The transaction. What the rows say of their targets is in `attributes`, as far as it is not known to be stored.
 pub(crate) async fn write(
     client: &Client,
     hours: &BTreeSet<BlockHour>,
     rows: &[Row<'_>],
+    attributes: &Attributes,
     rejects: &mut Vec<Reject>,
     load: Load,
 ) -> Result<Written, Error> {
@@ -86,7 +92,7 @@ pub(crate) async fn write(
             }
         };
         return match start.await {
-            Ok(Ok(sink)) => copy(client, sink, rows.iter(), rejects).await,
+            Ok(Ok(sink)) => copy(client, sink, rows.iter(), attributes, rejects).await,
             Ok(Err(refused)) => client.batch_execute("rollback").await.map(|()| refused),
             Err(error) => rollback(client, error).await,
         };
@@ -102,11 +108,19 @@ pub(crate) async fn write(
         let missing = missing?;
         if matches!(load, Load::CopyMissing) {
             let sink = client.copy_in(COPY).await?;
-            return copy(client, sink, missing.iter().filter_map(|&index| rows.get(index)), rejects).await;
+            let missing = missing.iter().filter_map(|&index| rows.get(index));
+            return copy(client, sink, missing, attributes, rejects).await;
         }
-        let stored = insert_what_fits(client, rows, rejects).await?;
-        finish(client, stored.iter().copied(), rejects).await?;
-        Ok(Written::Rows(stored.len() as u64))
+        let mut all_rejects = rejects.clone();
+        let Inserted { new, refused } = insert_what_fits(client, rows, &mut all_rejects).await?;
+        let accepted = attributes.only(rows.iter().filter(|row| !refused.contains(&row.key)));
+        Ok(match finish(client, new.iter().copied(), &accepted, &all_rejects).await? {
+            Finished::Committed => {
+                *rejects = all_rejects;
+                Written::Rows(new.len() as u64)
+            }
+            Finished::UrlsChanged => Written::UrlsChanged,
+        })
     };
     match result.await {
         Err(error) => rollback(client, error).await,
@@ -119,6 +133,7 @@ async fn copy<'rows, 'record: 'rows>(
     client: &Client,
     sink: CopyInSink<Bytes>,
     rows: impl Iterator<Item = &'rows Row<'record>> + Clone,
+    attributes: &Attributes,
     rejects: &[Reject],
 ) -> Result<Written, Error> {
     let mut sink = pin!(sink);
@@ -130,19 +145,41 @@ async fn copy<'rows, 'record: 'rows>(
         }
     }
     sink.send(data.finish()).await?;
-    let (stored, finished) = join!(sink.finish(), finish(client, rows, rejects));
-    stored.and_then(|stored| finished.map(|()| Written::Rows(stored)))
+    let (stored, finished) = join!(sink.finish(), finish(client, rows, attributes, rejects));
+    let stored = stored?;
+    Ok(match finished? {
+        Finished::Committed => Written::Rows(stored),
+        Finished::UrlsChanged => Written::UrlsChanged,
+    })
 }
 
-/// Leaves the fragments of the rows that were written, and the rejects, and commits.
+/// How a transaction ended.
+enum Finished {
+    Committed,
+    /// It is rolled back.
+    UrlsChanged,
+}
+
+/// Leaves the fragments of the rows that were written, the rejects, and what rows say of their targets, and commits.
 async fn finish<'rows, 'record: 'rows>(
     client: &Client,
     rows: impl Iterator<Item = &'rows Row<'record>>,
+    attributes: &Attributes,
     rejects: &[Reject],
-) -> Result<(), Error> {
-    let (left, rejected, committed) =
-        join!(fragments::insert(client, rows), insert_rejects(client, rejects), client.batch_execute("commit"));
-    left.and(rejected).and(committed)
+) -> Result<Finished, Error> {
+    let (left, rejected, said, committed) = join!(
+        fragments::insert(client, rows),
+        insert_rejects(client, rejects),
+        attributes.store(client),
+        client.batch_execute("commit")
+    );
+    left.and(rejected)?;
+    match said {
+        // COMMIT has rolled back.
+        Err(UrlError::Outdated) => Ok(Finished::UrlsChanged),
+        Err(UrlError::Database(error)) => Err(error),
+        Ok(()) => committed.map(|()| Finished::Committed),
+    }
 }
 
 /// The places of the rows that are not in the table. Others may bring them in the meantime; COPY is refused then.
@@ -187,25 +224,34 @@ async fn insert<'rows, 'record>(
     Ok(rows.iter().filter(|row| keys.contains(&row.key)).collect())
 }
 
+/// What became of rows that were inserted as far as the schema takes them.
+struct Inserted<'rows, 'record> {
+    /// Those that were not there, in their order.
+    new: Vec<&'rows Row<'record>>,
+    /// Those that the schema refuses.
+    refused: BTreeSet<Key>,
+}
+
 /// Inserts every row that the schema takes. Halves what it refuses, so that one bad row among thousands costs a dozen
-/// statements more. Returns the rows that were not there, in their order.
+/// statements more.
 async fn insert_what_fits<'rows, 'record>(
     client: &Client,
     rows: &'rows [Row<'record>],
     rejects: &mut Vec<Reject>,
-) -> Result<Vec<&'rows Row<'record>>, Error> {
-    let mut stored = Vec::new();
+) -> Result<Inserted<'rows, 'record>, Error> {
+    let mut inserted = Inserted { new: Vec::new(), refused: BTreeSet::new() };
     let mut pending = vec![rows];
     while let Some(part) = pending.pop() {
         client.batch_execute("savepoint part").await?;
         match (insert(client, part).await, part) {
             (Ok(new), _) => {
                 client.batch_execute("release savepoint part").await?;
-                stored.extend(new);
+                inserted.new.extend(new);
             }
             (Err(error), [row]) if is_about_data(&error) => {
                 client.batch_execute("rollback to savepoint part; release savepoint part").await?;
                 rejects.push(Reject::new(row.observation.source.clone(), &causes(&error)));
+                inserted.refused.insert(row.key);
             }
             (Err(error), part) if is_about_data(&error) => {
                 client.batch_execute("rollback to savepoint part; release savepoint part").await?;
@@ -215,7 +261,7 @@ async fn insert_what_fits<'rows, 'record>(
             (Err(error), _) => return Err(error),
         }
     }
-    Ok(stored)
+    Ok(inserted)
 }
 
 async fn insert_rejects(client: &Client, rejects: &[Reject]) -> Result<u64, Error> {

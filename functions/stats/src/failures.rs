@@ -49,7 +49,7 @@ pub struct FailuresReport {
 /// A probe that failed, or a slot that was missed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Failure {
-    /// The URL of its target.
+    /// The URL that was requested: that of its target at the time.
     pub url: String,
     /// The id of its monitor; null for a target that has none.
     pub monitor: Option<String>,

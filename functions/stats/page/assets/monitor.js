@@ -8,7 +8,7 @@ import { badNotice } from "./notice.js";
 import { silence, since } from "./overview.js";
 import { locationName, nameOf } from "./pick.js";
 import { certificate, strip } from "./spark.js";
-import { PRESETS, automaticBucket, between, bucketOf, bucketsFor, hasEnds, link, windowLength, windowOf } from "./route.js";
+import { PRESETS, automaticBucket, between, bucketOf, bucketsFor, hasEnds, link, named, windowLength, windowOf } from "./route.js";
 import { drawCharts, outcomesSection, latencySection, section } from "./series.js";
 import { failuresSection, groupsSection, phasesSection } from "./parts.js";
 
@@ -19,7 +19,7 @@ const LAST = 8e15;
 let entered = { address: null, interval: 0 };
 
 export function questions(route) {
-  const target = { url: route.url, monitor: route.monitor };
+  const target = named(route);
   const of = { ...target, ...windowOf(route) };
   return {
     overview: ["overview", target],
@@ -33,8 +33,7 @@ export function questions(route) {
 /** The interval of the target in milliseconds, if it was known at once; 0 otherwise. */
 function intervalOf(route) {
   if (entered.address !== link(route)) {
-    const { url, monitor } = route;
-    const found = [known("overview", { url, monitor }), known("overview", {})].map((answer) => answer && targetOf(route, { overview: answer })).find(Boolean);
+    const found = [known("overview", named(route)), known("overview", {})].map((answer) => answer && targetOf(route, { overview: answer })).find(Boolean);
     entered = { address: link(route), interval: found?.interval_ms ?? 0 };
   }
   return entered.interval;
@@ -103,7 +102,7 @@ function entryOf(route, part) {
 
 /** A URL can be probed in the name of several monitors, or of none. */
 function matches(route, { url, monitor }) {
-  return (!route.url || url === route.url) && (route.monitor ? monitor === route.monitor : monitor === null);
+  return route.monitor ? monitor === route.monitor : monitor === null && url === route.url;
 }
 
 function state(target, asOf) {
@@ -114,6 +113,7 @@ function about(target, asOf) {
   const interval = target.interval_ms ? `every ${span(target.interval_ms / 1000)}` : "no schedule";
   return h("div", { class: "about" },
     h("p", {}, outside(target.url)),
+    target.urls && h("p", { class: "note" }, `URLs of the last 90 days: ${target.urls.map(({ url, since }) => `${url} (since ${since.slice(0, 16).replace("T", " ")} UTC)`).join(", ")}`),
     h("p", { class: "muted" }, interval, " · certificate ", certificate("certificate", target, asOf),
       target.tags.map((tag) => [" ", h("a", { class: "tag", href: link({ tag }) }, tag)])),
     h("div", { class: "periods" },
@@ -172,12 +172,12 @@ function coverageSection(entry, part, target) {
 }
 
 function links(route, { overview }, name, bucket) {
-  const of = { url: route.url, monitor: route.monitor, ...windowOf(route) };
+  const of = { ...named(route), ...windowOf(route) };
   const stats = address("stats", { ...of, bucket });
   const file = `${name.replace(/[^\w.-]+/g, "-")}-${hasEnds(route) ? "custom" : (route.window ?? "24h")}`;
   // A badge is of one target.
   const isOne = route.monitor || !(overview?.data?.targets.filter(({ url }) => url === route.url).length > 1);
-  const badge = hasEnds(route) ? null : address("badge.svg", { url: route.url, monitor: route.monitor, metric: "uptime", window: route.window ?? "24h" });
+  const badge = hasEnds(route) ? null : address("badge.svg", { ...named(route), metric: "uptime", window: route.window ?? "24h" });
   const get = (text, href, suffix, accept) => h("a", { href, "data-download": `${file}.${suffix}`, "data-accept": accept }, text);
   return h("p", { class: "links", "data-key": "links" }, "This view as ",
     get("JSON", stats, "json", "application/json"), ", ", get("CSV", stats, "csv", "text/csv"),

@@ -30,9 +30,14 @@ export function link(route, changes = {}) {
   return text ? `?${text}` : "./";
 }
 
+/** What names a target: its monitor through any change of its URL, or its URL where it has no monitor. */
+export function named({ url, monitor }) {
+  return monitor ? { monitor } : { url };
+}
+
 /** The address of one target. */
 export function targetLink(target) {
-  return link({ url: target.url, monitor: target.monitor ?? undefined });
+  return link(named(target));
 }
 
 /** The part of a route that the overview has. */

@@ -134,6 +134,16 @@ impl Verdicts {
         self.is_unknown |= other.is_unknown;
     }
 
+    /// Whether there was none, not even one of which no more is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.stretches.is_empty() && !self.is_unknown
+    }
+
+    /// When the first one came; `None` where that is not known.
+    pub(super) fn first(&self) -> Option<Micros> {
+        self.stretches.iter().map(|stretch| stretch.first).min().filter(|_| !self.is_unknown)
+    }
+
     /// For how long they held, up to `end`; `None` where that is not known.
     pub(super) fn held(&self, schedule: &Schedule, end: Micros) -> Option<Held> {
         let mut stretches = self.stretches.clone();

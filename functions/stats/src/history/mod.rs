@@ -16,7 +16,7 @@ mod tallies;
 mod tally;
 mod targets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::{
     Micros,
@@ -51,8 +51,10 @@ const MAX_HISTOGRAMS: usize = 6_000;
 /// What to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryQuery<'query> {
-    /// These URLs; `None` for all.
+    /// Targets with any of these URLs; `None` for all. One counts that the target has now, or had within `urls_within`.
     pub urls: Option<&'query [String]>,
+    /// From when to when; `None` for the beginning and the end of everything.
+    pub urls_within: (Option<Micros>, Option<Micros>),
     /// Targets of these monitors; `None` for all.
     pub monitors: Option<&'query [String]>,
     /// Targets with any of these tags, as they were said last; `None` for all.
@@ -101,6 +103,7 @@ impl Default for HistoryQuery<'_> {
     fn default() -> Self {
         Self {
             urls: None,
+            urls_within: (None, None),
             monitors: None,
             tags: None,
             scope: None,
@@ -142,12 +145,20 @@ pub struct TargetHistory {
     pub target: Target,
     /// Its tags, as they were said last.
     pub tags: Vec<String>,
+    /// Whether its monitor has had several URLs.
+    pub(crate) has_moved: bool,
+    /// The URLs that it had in the window, each with when it began; empty where it never had another one than now.
+    pub urls: Vec<(Micros, String)>,
     /// All of it.
     pub total: Tally,
     /// Its parts, those without a probe left out; empty where nothing is split.
     pub parts: BTreeMap<Part, Tally>,
     /// How often it was to be probed from each location that there is something of in the window.
     pub schedules: BTreeMap<i16, Schedule>,
+    /// The locations that there is something of in the window, where it is known for how long verdicts held.
+    pub(crate) seen_from: BTreeSet<i16>,
+    /// When the first verdict of each location came, where that is known.
+    pub(crate) first_verdicts: BTreeMap<i16, Micros>,
     /// For how long verdicts held, where that is asked for and known: by bucket, `None` for the whole window, and where it is
     /// split by location, by these; `None` for all of them together.
     pub held: BTreeMap<(Option<Micros>, Option<i16>), Held>,

@@ -160,14 +160,55 @@ impl<'client> Snapshot<'client> {
         } else {
             BTreeMap::new()
         };
-        let targets = by_target(query, targets, tallies, window.ends().1);
+        let mut targets = by_target(query, targets, tallies, window.ends().1);
+        self.add_urls(query, &mut targets, window).await?;
         Ok(History { targets, next, locations, window: window.ends() })
+    }
+
+    /// Adds the URLs that monitors had in the window, where they have had several. A target whose URL is another one than was
+    /// asked for is left out, unless it had that one in the window: the last URL of a location holds on when nobody probes
+    /// from there any more.
+    async fn add_urls(
+        &self,
+        query: &HistoryQuery<'_>,
+        targets: &mut Vec<TargetHistory>,
+        window: Window,
+    ) -> Result<(), DatabaseError> {
+        let moved: Vec<i32> = targets.iter().filter(|target| target.has_moved).map(|target| target.id).collect();
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&moved, Type::INT4_ARRAY), (&window.from, Type::TIMESTAMPTZ), (&window.to, Type::TIMESTAMPTZ)];
+        let mut by_id: BTreeMap<i32, &mut TargetHistory> =
+            targets.iter_mut().map(|target| (target.id, target)).collect();
+        for row in self.client.query_typed(include_str!("select_target_urls.sql"), &parameters).await? {
+            let (since, url, location) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            let Some(target) = by_id.get_mut(&row.try_get(0)?) else { continue };
+            let is_seen = query.held.is_none() || target.seen_from.contains(&location);
+            // Another location has it too, or it was said late.
+            let is_new = target.urls.last().is_none_or(|(_, last)| *last != url);
+            if is_seen && is_new {
+                target.urls.push((since, url));
+            }
+        }
+        if let Some(asked) = query.urls.filter(|_| query.urls_within == (query.from, query.to)) {
+            let had = |(_, url): &(Micros, String)| asked.contains(url);
+            targets.retain(|target| asked.contains(&target.target.url) || target.urls.iter().any(had));
+        }
+        Ok(())
     }
 
     /// The targets asked for, and the last of them, if others follow the page.
     pub(super) async fn targets(&self, query: &HistoryQuery<'_>) -> Result<(Targets, Option<Target>), DatabaseError> {
-        let names = [query.urls, query.monitors];
-        let parameters: Vec<_> = names.iter().map(|names| (names as &(dyn ToSql + Sync), Type::TEXT_ARRAY)).collect();
+        let (from, to) = query.urls_within;
+        let (from, to) = (from.unwrap_or(Micros::MIN), to.unwrap_or(Micros::MAX));
+        let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+            (&query.urls, Type::TEXT_ARRAY),
+            (&query.monitors, Type::TEXT_ARRAY),
+            (&from, Type::TIMESTAMPTZ),
+            (&to, Type::TIMESTAMPTZ),
+        ];
         let rows = self.client.query_typed(include_str!("select_targets.sql"), &parameters).await?;
         Targets::read(&rows, query)
     }
@@ -247,12 +288,22 @@ fn by_target(
     for (id, history) in &mut found {
         let settings = targets.known.remove(id).unwrap_or_default();
         if let Some(verdicts) = verdicts.get(id) {
-            let locations: BTreeSet<i16> = verdicts.keys().map(|(location, _)| *location).collect();
+            history.seen_from = verdicts.keys().map(|(location, _)| *location).collect();
+            // Slots that were missed start no schedule, and a location with nothing else has none to be held against.
+            let known = |location: i16, read: &Verdicts| !read.is_empty() || settings.schedules.contains_key(&location);
+            let known = verdicts.iter().filter(|((location, _), read)| known(*location, read));
+            let locations: BTreeSet<i16> = known.map(|((location, _), _)| *location).collect();
+            for ((location, _), read) in verdicts {
+                let Some(first) = read.first() else { continue };
+                let known = history.first_verdicts.entry(*location).or_insert(first);
+                *known = first.min(*known);
+            }
             history.held = held(query, &settings, &locations, verdicts, to);
             let schedule = |location: i16| settings.schedules.get(&location).cloned().unwrap_or_default();
             history.schedules = locations.into_iter().map(|location| (location, schedule(location))).collect();
         }
         (history.id, history.target, history.tags) = (*id, settings.target, settings.tags);
+        history.has_moved = settings.has_moved;
     }
     for ((target, location), states) in tallies.states {
         if let Some((history, state)) = found.get_mut(&target).zip(states.state()) {

@@ -10,10 +10,10 @@ use super::{HistoryQuery, Page, schedule::Schedule};
 /// A day, in microseconds.
 const DAY: i64 = 86_400_000_000;
 
-/// A URL, and the monitor in whose name it is probed.
+/// A monitor with the URL that it has now, or a URL that is probed in the name of no monitor.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Target {
-    /// As configured.
+    /// The URL of now, as configured.
     pub url: String,
     /// The id in the file of monitors; empty for a target that has none.
     pub monitor: String,
@@ -26,6 +26,9 @@ pub(super) struct Settings {
     /// As they were said last.
     pub(super) tags: Vec<String>,
     pub(super) schedules: BTreeMap<i16, Schedule>,
+    /// Whether its monitor has had several URLs.
+    pub(super) has_moved: bool,
+    is_said: bool,
 }
 
 /// The targets asked for: their ids by block, and what is known of each.
@@ -45,7 +48,8 @@ impl Targets {
             match targets.known.entry(row.try_get(0)?) {
                 Entry::Vacant(vacant) => {
                     let target = Target { url: row.try_get(1)?, monitor: row.try_get(2)? };
-                    vacant.insert(Settings { target, ..Settings::default() }).say(row, query.as_of)?;
+                    let has_moved = row.try_get(7)?;
+                    vacant.insert(Settings { target, has_moved, ..Settings::default() }).say(row, query.as_of)?;
                 }
                 Entry::Occupied(mut known) => known.get_mut().say(row, query.as_of)?,
             }
@@ -103,10 +107,12 @@ impl Settings {
     fn say(&mut self, row: &Row, as_of: Micros) -> Result<(), DatabaseError> {
         let Some(location) = row.try_get::<_, Option<i16>>(3)? else { return Ok(()) };
         let since = row.try_get(4)?;
-        let is_first = self.schedules.is_empty();
-        self.schedules.entry(location).or_default().push(since, row.try_get(5)?);
+        // A probe that no schedule asked for says tags alone.
+        if let Some(interval) = row.try_get(5)? {
+            self.schedules.entry(location).or_default().push(since, Some(interval));
+        }
         // Clocks may differ, but not by days.
-        if is_first || since <= Micros(as_of.0.saturating_add(DAY)) {
+        if !std::mem::replace(&mut self.is_said, true) || since <= Micros(as_of.0.saturating_add(DAY)) {
             self.tags = row.try_get(6)?;
         }
         Ok(())

@@ -16,7 +16,7 @@ use self::state::{LocationState, TargetState};
 use crate::{
     estimate::Percentile,
     figures::{Coverage, Figures, Uptime},
-    report::{BucketStats, TargetStats},
+    report::{BucketStats, TargetStats, UrlStats},
 };
 
 /// The answer of `GET /overview`.
@@ -36,8 +36,11 @@ pub struct Overview {
 /// What is known about one target.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TargetOverview {
-    /// The URL as configured.
+    /// The URL of now, as configured.
     pub url: String,
+    /// Where it had another URL in the last 90 days: those that it had, in their order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub urls: Option<Vec<UrlStats>>,
     /// The id of its monitor; null for a target that has none.
     pub monitor: Option<String>,
     /// The tags that were said last.

@@ -54,6 +54,11 @@ impl<'query> OverviewQuestion<'query> {
         StatsQuery { window, split: Split { bucket, ..Split::default() }, ..self.query.clone() }
     }
 
+    /// In which time a URL selects the targets that had it: for each window the same, so that all are of the same targets.
+    fn longest(&self) -> (Option<Micros>, Option<Micros>) {
+        (Some(Micros(self.to.0 - 90 * DAY)), Some(self.to))
+    }
+
     /// Counts what is in a window, of targets of which the keys come with it.
     async fn count(
         &self,
@@ -61,7 +66,8 @@ impl<'query> OverviewQuestion<'query> {
         query: StatsQuery,
     ) -> Result<(StatsReport, BTreeMap<Target, i32>), HistoryError> {
         let query = StatsQuery { percentiles: Vec::new(), ..query };
-        let asked = HistoryQuery { measure: None, ..Asked::new(&query, self.scope, self.now).history() };
+        let asked = Asked::new(&query, self.scope, self.now).history();
+        let asked = HistoryQuery { measure: None, urls_within: self.longest(), ..asked };
         let history = snapshot.read(&asked).await?;
         let ids = history.targets.iter().map(|target| (target.target.clone(), target.id)).collect();
         Ok((StatsReport::new(history, None, &query, self.as_of)?, ids))
@@ -72,10 +78,10 @@ impl<'query> OverviewQuestion<'query> {
         let query = StatsQuery { compare: true, ..self.window(1, Some(Bucket::Hour)) };
         let asked = Asked::new(&query, self.scope, self.now);
         let previous = match asked.previous() {
-            Some(previous) => Some(snapshot.read(&previous).await?),
+            Some(previous) => Some(snapshot.read(&HistoryQuery { urls_within: self.longest(), ..previous }).await?),
             None => None,
         };
-        let asked = HistoryQuery { states: true, ..asked.history() };
+        let asked = HistoryQuery { states: true, urls_within: self.longest(), ..asked.history() };
         let history = snapshot.read(&asked).await?;
         let known = self.seen(&history, asked.from);
         Ok((StatsReport::new(history, previous, &query, self.as_of)?, known))
@@ -86,7 +92,7 @@ impl<'query> OverviewQuestion<'query> {
         let query = self.window(1, None);
         let from = Some(Micros(self.to.0 - length));
         let asked = Asked::new(&query, self.scope, self.now).history();
-        let asked = HistoryQuery { measure: None, states: true, from, ..asked };
+        let asked = HistoryQuery { measure: None, states: true, from, urls_within: self.longest(), ..asked };
         Ok(self.seen(&snapshot.read(&asked).await?, from))
     }
 
@@ -174,6 +180,7 @@ fn overview(seen: Seen, certificate: Option<Micros>, to: Micros, windows: [Optio
     let [day, _, _, quarter] = windows;
     let (state, since) = seen.together();
     let locations = seen.locations.into_iter().map(|(_, seen)| seen).collect();
+    let urls = quarter.as_ref().and_then(|quarter| quarter.urls.clone());
     let days = quarter.iter().flat_map(|quarter| quarter.series.iter().flatten()).map(DayOverview::new).collect();
     let hours = day.iter().flat_map(|day| day.series.iter().flatten()).map(HourOverview::new).collect();
     let nothing = Latency { population_size: 0, exact: true, max_relative_error: 0.0, percentiles: Vec::new() };
@@ -186,6 +193,7 @@ fn overview(seen: Seen, certificate: Option<Micros>, to: Micros, windows: [Optio
     let certificate_expires_at = certificate.map(Micros::timestamp);
     TargetOverview {
         url,
+        urls,
         monitor,
         tags,
         interval_ms,

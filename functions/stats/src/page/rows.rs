@@ -80,10 +80,9 @@ fn cell(label: &str, class: &str, html: &str) -> String {
 
 /// The name, with a link to what is known of this target alone.
 fn who(target: &TargetOverview) -> String {
-    let link = form_urlencoded::Serializer::for_suffix(String::from("?"), 1)
-        .append_pair("url", &target.url)
-        .extend_pairs(target.monitor.iter().map(|monitor| ("monitor", monitor)))
-        .finish();
+    // A monitor keeps its link when its URL changes.
+    let (name, value) = target.monitor.as_ref().map_or(("url", &target.url), |monitor| ("monitor", monitor));
+    let link = form_urlencoded::Serializer::for_suffix(String::from("?"), 1).append_pair(name, value).finish();
     let (link, url) = (escape(&link), escape(&target.url));
     match &target.monitor {
         Some(monitor) => {

@@ -32,8 +32,11 @@ pub struct StatsReport {
 /// What is known about one target within the window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetStats {
-    /// The URL as configured.
+    /// The URL of now, as configured.
     pub url: String,
+    /// Where it had another URL in the window: those that it had, in their order. Absent where it had that of now alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub urls: Option<Vec<UrlStats>>,
     /// About all of its probes.
     #[serde(flatten)]
     pub figures: Figures,
@@ -61,6 +64,16 @@ pub struct TargetStats {
     /// With `bucket=` alone: about each bucket of the window, in their order; one without a probe has zeros.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<Vec<BucketStats>>,
+}
+
+/// A URL that a monitor had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UrlStats {
+    /// As configured then.
+    pub url: String,
+    /// When its first probe started, maybe before the window.
+    #[serde(with = "timestamp")]
+    pub since: Timestamp,
 }
 
 /// What is known about probes that have something in common, or about a phase of them.

@@ -71,6 +71,7 @@ impl<'query> Asked<'query> {
             (if query.split.by.phase { 5 } else { 0 }, if query.quorum.is_some() { 4 } else { 0 });
         HistoryQuery {
             urls,
+            urls_within: self.window,
             monitors,
             tags,
             scope: self.scope.as_deref(),

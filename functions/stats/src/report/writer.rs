@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use shared::{Micros, history::Measure};
 
-use super::{BucketStats, GroupStats, PreviousStats, TargetStats};
+use super::{BucketStats, GroupStats, PreviousStats, TargetStats, UrlStats};
 use crate::{
     estimate::Intervals,
     figures::{CLASSES, Coverage, Figures, Population, Uptime, expected, name},
@@ -88,8 +88,13 @@ impl<'query> Writer<'query> {
         let [from, to] = [self.window.0, self.window.1].map(|end| end.map(Micros::timestamp));
         let last = |schedule: &Schedule| schedule.interval(range?.1);
         let interval = target.schedules.values().filter_map(last).min();
+        // Nothing to say where it had the URL of now all the time.
+        let is_of_now = target.urls.iter().all(|(_, url)| *url == target.target.url);
+        let named = |(since, url): (Micros, String)| UrlStats { url, since: since.timestamp() };
+        let urls = (!is_of_now).then(|| target.urls.into_iter().map(named).collect());
         Ok(TargetStats {
             url: target.target.url,
+            urls,
             figures,
             monitor: Some(target.target.monitor).filter(|monitor| !monitor.is_empty()),
             tags: target.tags,
@@ -182,9 +187,11 @@ impl<'query> Writer<'query> {
         if let (Some(start), Some(bucket)) = (bucket, self.query.split.bucket) {
             (from, to) = (from.max(start), to.min(Micros(start.0 + bucket.length())));
         }
-        let schedules = target.schedules.iter().filter(|(of, _)| location.is_none_or(|location| location == **of));
-        let schedules = schedules.map(|(_, schedule)| schedule);
-        let first = first.unwrap_or(Micros::MAX);
+        let is_of = |of: &i16| location.is_none_or(|location| location == *of);
+        let schedules = target.schedules.iter().filter(|(of, _)| is_of(of)).map(|(_, schedule)| schedule);
+        // A slot that was missed before the first verdict, by a clock that was wrong maybe, is none that is to be known of.
+        let first_verdict = target.first_verdicts.iter().filter(|(of, _)| is_of(of)).map(|(_, first)| *first).min();
+        let first = first_verdict.or(first).unwrap_or(Micros::MAX);
         figures.coverage = Some(Coverage::new(&counts, expected(schedules, first, (from, to.min(self.until)))));
         figures
     }

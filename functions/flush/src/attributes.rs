@@ -1,0 +1,80 @@
+//! What records say of their targets and what does not stand in every row: URL, settings, certificate.
+//!
+//! It is stored by the transaction that stores the rows, so a record that is rejected says nothing, and one that is stored
+//! has said all of it. A record delivered again says it again, which changes nothing.
+
+use futures::join;
+use shared::{Micros, record::Outcome, timestamp};
+use tokio_postgres::{Client, Error};
+
+use crate::{
+    certificates::Certificates,
+    row::Row,
+    settings::Settings,
+    urls::{MAX_AHEAD, UrlError, Urls},
+};
+
+/// 2000-01-01: a clock that shows an earlier time was never set.
+const FIRST_PLAUSIBLE: Micros = Micros(946_684_800_000_000);
+
+/// What was said, as far as this connection has seen.
+#[derive(Default)]
+pub(crate) struct Attributes {
+    urls: Urls,
+    settings: Settings,
+    certificates: Certificates,
+}
+
+impl Attributes {
+    /// What these rows say, and nothing else.
+    pub(crate) fn only<'rows, 'record: 'rows>(&self, rows: impl IntoIterator<Item = &'rows Row<'record>>) -> Self {
+        let mut attributes = Self { urls: self.urls.known(), ..Self::default() };
+        attributes.see(rows);
+        attributes
+    }
+
+    /// Learns the URLs that are stored, as far as they are not known.
+    pub(crate) async fn learn(&mut self, client: &Client, rows: &[Row<'_>]) -> Result<(), Error> {
+        self.urls.learn(client, rows).await
+    }
+
+    /// What is known is not true any more.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Looks at what rows say, which are in the order of time. Each has a URL. A slot that was missed says no more than that,
+    /// so it starts no schedule; nor does a record that a clock dated that is wrong by far.
+    pub(crate) fn see<'rows, 'record: 'rows>(&mut self, rows: impl IntoIterator<Item = &'rows Row<'record>>) {
+        let now = Micros::from(timestamp::now());
+        for row in rows {
+            self.urls.see(row);
+            if row.observation.record.outcome() != Outcome::Missed && is_plausible(row, now) {
+                self.settings.see(row);
+                self.certificates.see(row);
+            }
+        }
+    }
+
+    /// Stores what is not known to be stored, at the end of the transaction of the rows. All of it is sent together, that of
+    /// the URLs last: it waits for other batches.
+    pub(crate) async fn store(&self, client: &Client) -> Result<(), UrlError> {
+        let (certificates, settings, urls) =
+            join!(self.certificates.store(client), self.settings.store(client), self.urls.store(client));
+        certificates.and(settings)?;
+        urls
+    }
+
+    /// The transaction is committed.
+    pub(crate) fn stored(&mut self) {
+        self.urls.stored();
+        self.settings.stored();
+        self.certificates.stored();
+    }
+}
+
+/// Whether a record may be of the time that it says: a late one may, one of the future may not.
+fn is_plausible(row: &Row<'_>, now: Micros) -> bool {
+    let ahead = i64::try_from(MAX_AHEAD.as_micros()).unwrap_or(i64::MAX);
+    (FIRST_PLAUSIBLE..=Micros(now.0.saturating_add(ahead))).contains(&row.key.probed_at)
+}

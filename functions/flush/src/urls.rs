@@ -1,0 +1,173 @@
+//! Which URL each monitor has, location by location: it changes with a deployment, and is not to stand in every row.
+//!
+//! A URL holds from its first probe until the next one, so a record that comes late, or between others, may change what was
+//! said of rows that are stored already. Each batch therefore ends with a look at the version of `target_urls`, under a lock:
+//! one batch at a time changes it, after all others that were under way, and those that relied on what it was begin again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
+
+use futures::join;
+use shared::{Micros, history::block::Owner, timestamp};
+use tokio_postgres::{
+    Client, Error,
+    error::SqlState,
+    types::{ToSql, Type},
+};
+
+use crate::{dictionary::monitor, row::Row};
+
+/// Clocks may differ, but not by more than this: a URL that begins later is not the one of now.
+pub(crate) const MAX_AHEAD: Duration = Duration::from_secs(86_400);
+
+/// The URLs of monitors.
+#[derive(Default)]
+pub(crate) struct Urls {
+    /// The version of `target_urls` that `known` is of.
+    version: i64,
+    /// What is stored, each with when it begins, in the order of time.
+    known: HashMap<Owner, Vec<(Micros, String)>>,
+    /// What the rows of a batch say that differs from that, and what they say next, in the order of time.
+    said: BTreeMap<Owner, Vec<Said>>,
+    /// Whether rows of the batch rely on what is known.
+    is_relied_on: bool,
+}
+
+/// Probes of one URL, with no other one between them.
+struct Said {
+    since: Micros,
+    until: Micros,
+    url: String,
+    is_known: bool,
+}
+
+/// Why URLs could not be stored.
+pub(crate) enum UrlError {
+    /// What is known is not true any more.
+    Outdated,
+    Database(Error),
+}
+
+impl From<Error> for UrlError {
+    fn from(error: Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+fn owner(row: &Row<'_>) -> Owner {
+    (row.key.target_id, row.location_id)
+}
+
+impl Urls {
+    /// Learns what is stored of the monitors that rows are of, as far as it is not known.
+    pub(crate) async fn learn(&mut self, client: &Client, rows: &[Row<'_>]) -> Result<(), Error> {
+        let unknown =
+            |row: &&Row<'_>| monitor(&row.observation.record).is_some() && !self.known.contains_key(&owner(row));
+        let unknown: BTreeSet<Owner> = rows.iter().filter(unknown).map(owner).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        // Those that were known are of another version, if that has changed.
+        let all = rows.iter().filter(|row| monitor(&row.observation.record).is_some()).map(owner);
+        let all: BTreeSet<Owner> = if self.known.is_empty() { unknown } else { all.collect() };
+        let (targets, locations): (Vec<i32>, Vec<i16>) = all.iter().copied().unzip();
+        let owners: [(&(dyn ToSql + Sync), Type); 2] = [(&targets, Type::INT4_ARRAY), (&locations, Type::INT2_ARRAY)];
+        // The version first: what is read after it is of that version, or of a later one, which is found out at the end.
+        let (version, stored) = join!(
+            client.query_typed("select url_changes from horizon", &[]),
+            client.query_typed(include_str!("select_target_urls.sql"), &owners),
+        );
+        let version = version?.first().map_or(Ok(0), |row| row.try_get(0))?;
+        if version != self.version {
+            self.known.clear();
+        }
+        self.version = version;
+        self.known.extend(all.into_iter().map(|owner| (owner, Vec::new())));
+        for row in stored? {
+            let entry = (row.try_get(2)?, row.try_get(3)?);
+            self.known.entry((row.try_get(0)?, row.try_get(1)?)).or_default().push(entry);
+        }
+        Ok(())
+    }
+
+    /// What is known, without what a batch said.
+    pub(crate) fn known(&self) -> Self {
+        Self { version: self.version, known: self.known.clone(), ..Self::default() }
+    }
+
+    /// Looks at the URL of a row, in the order of time.
+    pub(crate) fn see(&mut self, row: &Row<'_>) {
+        let record = &row.observation.record;
+        if monitor(record).is_none() {
+            return;
+        }
+        self.is_relied_on = true;
+        let (owner, at) = (owner(row), row.key.probed_at);
+        let known = self.known.get(&owner).map(Vec::as_slice).unwrap_or_default();
+        let before =
+            known.partition_point(|(since, _)| *since <= at).checked_sub(1).and_then(|before| known.get(before));
+        let is_known = before.is_some_and(|(_, url)| *url == record.url);
+        if is_known && !self.said.contains_key(&owner) {
+            return;
+        }
+        let said = self.said.entry(owner).or_default();
+        match said.last_mut() {
+            // One after the other, since others that are stored may lie between them.
+            Some(last) if last.url == record.url && known.is_empty() => last.until = at,
+            // It goes on as it is known to.
+            Some(last) if last.is_known && is_known => {}
+            _ => said.push(Said { since: at, until: at, url: record.url.clone(), is_known }),
+        }
+    }
+
+    /// Stores what was said, and with it the URL that each monitor has now. All of it is sent together.
+    pub(crate) async fn store(&self, client: &Client) -> Result<(), UrlError> {
+        if !self.is_relied_on {
+            return Ok(());
+        }
+        let version: [(&(dyn ToSql + Sync), Type); 1] = [(&self.version, Type::INT8)];
+        if self.said.is_empty() {
+            return checked(client.execute_typed(include_str!("check_target_urls.sql"), &version).await);
+        }
+        let said: Vec<_> = self.said.iter().flat_map(|(owner, said)| said.iter().map(|said| (*owner, said))).collect();
+        let (targets, locations): (Vec<i32>, Vec<i16>) = said.iter().map(|(owner, _)| *owner).unzip();
+        let urls: Vec<_> = said.iter().map(|(_, said)| said.url.as_str()).collect();
+        let (since, until): (Vec<_>, Vec<_>) = said.iter().map(|(_, said)| (said.since, said.until)).unzip();
+        let now = Micros::from(timestamp::now());
+        let latest = Micros(now.0.saturating_add(i64::try_from(MAX_AHEAD.as_micros()).unwrap_or(i64::MAX)));
+        let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+            (&targets, Type::INT4_ARRAY),
+            (&locations, Type::INT2_ARRAY),
+            (&urls, Type::TEXT_ARRAY),
+            (&since, Type::TIMESTAMPTZ_ARRAY),
+            (&until, Type::TIMESTAMPTZ_ARRAY),
+        ];
+        let of_now: [(&(dyn ToSql + Sync), Type); 2] = [(&targets, Type::INT4_ARRAY), (&latest, Type::TIMESTAMPTZ)];
+        let (locked, inserted, updated) = join!(
+            client.execute_typed(include_str!("lock_target_urls.sql"), &version),
+            client.execute_typed(include_str!("insert_target_urls.sql"), &parameters),
+            client.execute_typed(include_str!("update_target_urls.sql"), &of_now),
+        );
+        checked(locked)?;
+        Ok(inserted.and(updated).map(drop)?)
+    }
+
+    /// What a batch said is stored.
+    pub(crate) fn stored(&mut self) {
+        if self.said.is_empty() {
+            self.is_relied_on = false;
+        } else {
+            *self = Self::default();
+        }
+    }
+}
+
+/// Whether the version was the one that is known, by the answer to a statement that else divides by zero.
+fn checked(answer: Result<u64, Error>) -> Result<(), UrlError> {
+    match answer {
+        Err(error) if error.code() == Some(&SqlState::DIVISION_BY_ZERO) => Err(UrlError::Outdated),
+        answer => Ok(answer.map(drop)?),
+    }
+}
