@@ -1,10 +1,9 @@
 //! Postgres to stats: the figures, the filters and the parts.
 
 use jiff::Timestamp;
-use lambda_http::Body;
 use serde_json::{Value, json};
 use shared::{Micros, timestamp};
-use stats::{query::StatsQuery, report::TargetStats, run};
+use stats::{query::StatsQuery, report::TargetStats, response::Body, run};
 
 use crate::{
     serving::send,

@@ -2,12 +2,14 @@
 
 use std::{io::Read as _, sync::OnceLock};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use flate2::read::GzDecoder;
-use lambda_http::{Body, Request, Response, http};
+use http::Response;
+use lambda_runtime::{Context, LambdaEvent};
 use local_stack::workspace;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use shared::{Micros, timestamp};
-use stats::{Stats, StatsConfig, handle};
+use stats::{Stats, StatsConfig, handle, response::Body};
 
 use crate::support::{Place, batch, event, free_port, lookup, record_at, until};
 
@@ -15,12 +17,35 @@ pub(crate) const URL: &str = "https://a.test/?q=1&r=<\"x\">";
 /// The same in a query.
 pub(crate) const QUERY: &str = "url=https%3A%2F%2Fa.test%2F%3Fq%3D1%26r%3D%3C%22x%22%3E";
 
-/// Asks, with headers.
+/// Sends a request with headers through a function URL.
 pub(crate) async fn request(stats: &Stats, method: &str, path: &str, headers: &[(&str, &str)]) -> Response<Body> {
-    let request = http::Request::builder().method(method).uri(path);
-    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-    let request: Request = request.body(Body::Empty).unwrap();
-    handle(stats, request).await.unwrap()
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let headers: serde_json::Map<_, _> =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    let event = json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query, "headers": headers,
+        "requestContext": {"http": {"method": method, "path": path}, "stage": "$default"}, "isBase64Encoded": false
+    });
+    response(&invoke(stats, &event).await)
+}
+
+/// Invokes stats with an event; the response as Lambda takes it.
+pub(crate) async fn invoke(stats: &Stats, event: &Value) -> Value {
+    let event = RawValue::from_string(event.to_string()).unwrap();
+    json!(handle(stats, LambdaEvent::new(event, Context::default())).await.unwrap())
+}
+
+/// The response that a client gets.
+pub(crate) fn response(sent: &Value) -> Response<Body> {
+    let body = sent["body"].as_str().unwrap();
+    let body = match sent["isBase64Encoded"].as_bool().unwrap() {
+        true => Body::Binary(BASE64_STANDARD.decode(body).unwrap()),
+        false if body.is_empty() => Body::Empty,
+        false => Body::Text(body.to_owned()),
+    };
+    let response = Response::builder().status(u16::try_from(sent["statusCode"].as_u64().unwrap()).unwrap());
+    let headers = sent["headers"].as_object().unwrap().iter();
+    headers.fold(response, |response, (name, value)| response.header(name, value.as_str().unwrap())).body(body).unwrap()
 }
 
 /// Asks as an API of API Gateway does, by a stage of it.
@@ -29,7 +54,7 @@ pub(crate) async fn through_api(stats: &Stats, stage: &str, path: &str) -> Respo
     event["rawPath"] = json!(path);
     event["requestContext"]["http"]["path"] = json!(path);
     event["requestContext"]["stage"] = json!(stage);
-    handle(stats, lambda_http::request::from_str(&event.to_string()).unwrap()).await.unwrap()
+    response(&invoke(stats, &event).await)
 }
 
 /// Asks for JSON, which has to be as the description of the API says.

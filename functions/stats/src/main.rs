@@ -1,6 +1,6 @@
 //! The Lambda function `stats`.
 
-use lambda_http::{Error, Request, run, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
 use stats::{Stats, StatsConfig, handle};
 
 #[tokio::main(flavor = "current_thread")]
@@ -9,5 +9,5 @@ async fn main() -> Result<(), Error> {
 
     let stats = &Stats::new(StatsConfig::from_env(&shared::env::process)?);
 
-    run(service_fn(async |request: Request| handle(stats, request).await)).await
+    run(service_fn(async |event: LambdaEvent<_>| handle(stats, event).await)).await
 }
