@@ -88,7 +88,10 @@ impl Default for Request {
 pub fn read(event: &str) -> (Form, Result<Request, EventError>) {
     let fields = object(event).unwrap_or_default();
     let context = fields.get("requestContext").and_then(|context| object(context.get())).unwrap_or_default();
-    let source = if context.contains_key("elb") {
+    // The emulator of cargo-lambda sends payload format 2.0 with an httpMethod.
+    let source = if context.contains_key("http") {
+        Source::Payload2
+    } else if context.contains_key("elb") {
         Source::LoadBalancer
     } else if fields.contains_key("httpMethod") {
         Source::Payload1

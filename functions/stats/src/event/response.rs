@@ -49,11 +49,7 @@ impl Form {
             status_code: parts.status.as_u16(),
             status_description: (self.source == Source::LoadBalancer).then(description),
             headers: (!self.has_lists).then(|| joined(&lists)),
-            multi_value_headers: match self.source {
-                // cargo-lambda refuses a response without them.
-                Source::Payload2 => Some(BTreeMap::new()),
-                _ => self.has_lists.then_some(lists),
-            },
+            multi_value_headers: self.has_lists.then_some(lists),
             cookies: (self.source == Source::Payload2).then_some([]),
             body,
             is_base64_encoded,
