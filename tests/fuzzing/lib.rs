@@ -10,6 +10,9 @@
 
 #![cfg(test)]
 
+mod events;
+mod json;
+
 use std::{fs, time::Duration};
 
 use bolero::check;

@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 use shared::timestamp;
-use stats::handle;
 
 use crate::{
     aws::Aws,
-    serving::{URL, header, probed, request, send, text},
+    serving::{URL, header, invoke, probed, request, response, send, text},
     support::{Place, batch, event, record_at},
 };
 
@@ -80,7 +79,7 @@ async fn what_aws_lets_in_may_ask_about_everything() {
     let ask = async |change: &dyn Fn(&mut Value)| {
         let mut event = event("stats-request.json");
         change(&mut event);
-        handle(&stats, lambda_http::request::from_str(&event.to_string()).unwrap()).await.unwrap()
+        response(&invoke(&stats, &event).await)
     };
 
     let response = ask(&|_| {}).await;

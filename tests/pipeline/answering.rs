@@ -1,10 +1,9 @@
 //! Postgres to stats: the figures, the filters and the parts.
 
 use jiff::Timestamp;
-use lambda_http::Body;
 use serde_json::{Value, json};
 use shared::{Micros, timestamp};
-use stats::{query::StatsQuery, report::TargetStats, run};
+use stats::{query::StatsQuery, report::TargetStats, response::Body, run};
 
 use crate::{
     serving::send,
@@ -109,10 +108,10 @@ async fn a_database_that_has_seen_nothing_has_an_empty_answer() {
     let place = Place::new("answering_nothing").await;
 
     // Without a schema, and with an empty one.
-    assert_eq!(send(&place.stats(), "GET", "/stats").await.1, json!({"stats": []}));
+    assert_eq!(send(&place.stats(), "GET", "/stats").await.1, json!({"stats": [], "from": null, "to": null}));
     flush::run(&place.flush(), json!({"records": {}})).await.unwrap();
     let (response, body) = send(&place.stats(), "GET", "/stats").await;
-    assert_eq!((response.status().as_u16(), body), (200, json!({"stats": []})));
+    assert_eq!((response.status().as_u16(), body), (200, json!({"stats": [], "from": null, "to": null})));
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 
 use flush::run;
 use serde_json::{Value, json};
-use shared::{Micros, Span};
+use shared::{Micros, Span, timestamp};
 
+use crate::serving::send;
 use crate::support::{Place, batch, hours_ago, record_at, seal_step};
 
 const SECOND: i64 = 1_000_000;
@@ -18,6 +19,8 @@ async fn each_instant_is_stored_as_it_is() {
     let cases = [
         ("1969-12-31T23:59:59.999999Z", "1969-12-31 23:59:59.999999"),
         ("9999-12-30T22:00:00.999999Z", "9999-12-30 22:00:00.999999"),
+        // The last hours of the year 9999 are its last instant that is kept.
+        ("9999-12-31T23:59:59Z", "9999-12-30 22:00:00.999999"),
         // The hour that comes twice in Berlin, and the one that does not come; with an offset, each is another instant.
         ("2026-10-25T02:30:00+02:00", "2026-10-25 00:30:00"),
         ("2026-10-25T02:30:00+01:00", "2026-10-25 01:30:00"),
@@ -48,6 +51,19 @@ async fn each_instant_is_stored_as_it_is() {
     let bad = ["2026-02-30T00:00:00Z", "2026-11-23T24:01:00Z", "10000-01-01T00:00:00Z", "yesterday", ""];
     let summary = run(&place.flush(), batch(100, &bad.map(record))).await.unwrap();
     assert_eq!(summary.rejected, bad.len());
+}
+
+#[tokio::test]
+async fn certificate_without_expiry_is_stored_and_answered() {
+    let place = Place::new("clocks_certificate").await;
+    let mut record = record_at("https://a.test", Micros(Micros::from(timestamp::now()).0 - SECOND));
+    record["certificate_expires_at"] = json!("9999-12-31T23:59:59Z");
+
+    let summary = run(&place.flush(), batch(0, &[record])).await.unwrap();
+
+    assert_eq!((summary.stored, summary.rejected), (1, 0));
+    let (_, overview) = send(&place.stats(), "GET", "/overview").await;
+    assert_eq!(overview["targets"][0]["certificate_expires_at"], "9999-12-31T23:59:59.000000Z");
 }
 
 #[tokio::test]

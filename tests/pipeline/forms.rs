@@ -81,10 +81,10 @@ async fn the_answer_is_metrics_for_prometheus() {
         format!(r#"website_monitor_slots{of},outcome="missed"}} 0"#),
         format!(r#"website_monitor_errors{of},kind="timeout"}} 1"#),
         format!(r#"website_monitor_responses{of},class="2xx"}} 2"#),
-        format!(r#"website_monitor_response_seconds{of},quantile="0.5"}} 0.15"#),
-        format!(r#"website_monitor_response_seconds{of},quantile="0.999"}} 0.1999"#),
-        format!(r#"website_monitor_response_with_timeouts_seconds{of},quantile="0.5"}} 0.2"#),
-        format!(r#"website_monitor_response_at_least_seconds{of},quantile="0.999"}} 0.9984"#),
+        format!(r#"website_monitor_response_seconds{of},percentile="50"}} 0.15"#),
+        format!(r#"website_monitor_response_seconds{of},percentile="99.9"}} 0.1999"#),
+        format!(r#"website_monitor_response_with_timeouts_seconds{of},percentile="50"}} 0.2"#),
+        format!(r#"website_monitor_response_at_least_seconds{of},percentile="99.9"}} 0.9984"#),
         format!(r#"website_monitor_uptime_ratio{of},by="probes"}} 0.666666"#),
     ] {
         assert!(body.lines().any(|found| found == line), "{line}\n{body}");

@@ -1,9 +1,9 @@
 //! Every form of the answer, whole, beside the files in `golden/`. After a change that is meant to be, `UPDATE_GOLDEN=1 cargo
 //! test golden` writes them anew, and their difference is what there is to review.
 
-use lambda_http::Body;
 use local_stack::workspace;
 use serde_json::{Value, json};
+use stats::response::Body;
 
 use crate::{
     serving::request,

@@ -8,8 +8,8 @@ use stats::{
 };
 
 use crate::{
-    serving::{request, send, text},
-    support::{Place, batch, record_at, seal_step},
+    serving::{header, request, send, text},
+    support::{Place, batch, record_at, seal_step, until},
 };
 
 const MINUTE: i64 = 60_000_000;
@@ -223,6 +223,41 @@ async fn the_figures_of_an_overview_are_those_of_stats() {
     assert_eq!(days.iter().map(|day| day["down"].as_i64().unwrap()).sum::<i64>(), 55);
     let expected: i64 = days.iter().map(|day| day["expected"].as_i64().unwrap_or(0)).sum();
     assert_eq!(Some(expected), api["windows"][3]["coverage"]["expected"].as_i64());
+}
+
+#[tokio::test]
+async fn windows_end_when_the_answer_is_made() {
+    let place = Place::new("overviewing_now").await;
+    let first = Micros(Micros::from(timestamp::now()).0 - 5_000_000);
+    let mut record = record_at("https://a.test/", first);
+    record["outcome"] = json!("down");
+    record["interval_ms"] = json!(60_000);
+    store(&place, 0, &[record]).await;
+    let stats = place.stats();
+    let now = || json!(timestamp::format(timestamp::now()));
+    let is_between = |value: &Value, from: &Value, to: &Value| {
+        let [value, from, to] = [value, from, to].map(|instant| instant.as_str().unwrap().to_owned());
+        from <= value && value <= to
+    };
+
+    let before = now();
+    let overview = get(&stats, "/overview").await;
+    let failures = get(&stats, "/failures").await;
+    for window in overview["targets"][0]["windows"].as_array().unwrap() {
+        assert_eq!((&window["probes"], is_between(&window["to"], &before, &now())), (&json!(1), true), "{window}");
+    }
+    assert_eq!(failures["failures"].as_array().unwrap().len(), 1);
+    assert!(is_between(&failures["to"], &before, &now()), "{failures}");
+
+    // Within a minute it is the same answer still, and its tag is weak, since another instance makes another one.
+    until("both are of one minute", async || {
+        let first = request(&stats, "GET", "/overview", &[]).await;
+        let tag = header(&first, "etag");
+        assert!(tag.starts_with("W/\""), "{tag}");
+        let again = request(&stats, "GET", "/overview", &[("if-none-match", tag)]).await;
+        again.status() == 304 && header(&again, "etag") == tag
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -16,7 +16,10 @@ use stats::{
 };
 use tokio_postgres::Client;
 
-use crate::support::{Place, batch, hours_ago, lookup, record_at, retention, seal_step};
+use crate::{
+    serving::{request, send, text},
+    support::{Place, batch, hours_ago, lookup, record_at, retention, seal_step},
+};
 
 const DAY: i64 = 86_400_000_000;
 const URL: &str = "https://a.test";
@@ -130,7 +133,14 @@ async fn chunks_and_days_go_by_their_own_retention() {
     let inside = Micros(days_ago(40).0 + DAY / 4);
     assert_eq!(count(&client, Some(inside), Some(now())).await, (600, Some(days_ago(39))));
     assert_eq!(count(&client, Some(days_ago(40)), Some(now())).await, (1_200, Some(days_ago(40))));
-    assert_eq!(count(&client, Some(inside), Some(Micros(inside.0 + DAY / 8))).await.0, 0);
+    assert!(
+        read(
+            &client,
+            &HistoryQuery { from: Some(inside), to: Some(Micros(inside.0 + DAY / 8)), ..HistoryQuery::default() }
+        )
+        .await
+        .is_err()
+    );
 
     // Nobody could tell whether a record of then is late or delivered again, so it is kept apart.
     let summary = run(&flush, batch(0, &[records(month, 2), records(days_ago(1), 1)].concat())).await.unwrap();
@@ -147,6 +157,7 @@ async fn chunks_and_days_go_by_their_own_retention() {
     let (probes, from) = count(&client, None, None).await;
     assert_eq!((probes, from), (1_201, Some(Span::Month.start(days_ago(60)))));
     assert_eq!(place.count("select count(*) from summaries where starts_at < now() - interval '95 days'").await, 0);
+    refused_where_nothing_is_kept(&place, inside).await;
     // The horizon does not move back.
     drop_aged(&client, Retention { chunks: None, summaries: None, ..all }, now()).await.unwrap();
     assert_eq!(count(&client, None, None).await.1, from);
@@ -256,4 +267,62 @@ async fn year_of_history_is_dropped_by_consecutive_invocations() {
     assert_eq!(left, 30);
     let (probes, from) = count(&client, None, None).await;
     assert_eq!((probes, from), (364 + u64::try_from(invocations).unwrap(), None));
+}
+
+/// Asks about parts of days of which only the rollups are left, and of months that were dropped.
+async fn refused_where_nothing_is_kept(place: &Place, inside: Micros) {
+    let stats = place.stats();
+    let instant = |micros: i64| timestamp::format(Micros(inside.0 + micros).timestamp());
+    let part = format!("from={}&to={}", instant(0), instant(DAY / 8));
+    let two_parts = format!("from={}&to={}", instant(-DAY / 2), instant(DAY / 2));
+    let dropped = format!("from={}&to={}", instant(-200 * DAY), instant(-150 * DAY));
+    for query in [&part, &two_parts, &dropped, &format!("{part}&bucket=1h"), &format!("{part}&by=status&bucket=1d")] {
+        for accept in ["application/json", "text/csv"] {
+            let response = request(&stats, "GET", &format!("/stats?{query}"), &[("accept", accept)]).await;
+            let body: Value = serde_json::from_str(text(&response)).unwrap();
+            assert_eq!(
+                (response.status().as_u16(), &body["errors"][0]["parameter"]),
+                (400, &json!("window")),
+                "{query}"
+            );
+            let detail = body["errors"][0]["detail"].as_str().unwrap();
+            assert!(detail.contains("whole days (UTC)") && detail.contains("T00:00:00.000000Z"), "{detail}");
+        }
+    }
+    // So is a comparison with such a window.
+    let kept_from = days_ago(30);
+    let [from, to] = [kept_from, Micros(kept_from.0 + DAY / 8)].map(|instant| timestamp::format(instant.timestamp()));
+    let (response, body) = send(&stats, "GET", &format!("/stats?from={from}&to={to}&compare=previous")).await;
+    assert_eq!((response.status().as_u16(), &body["errors"][0]["parameter"]), (400, &json!("compare")), "{body}");
+    let start = inside.0 - inside.0.rem_euclid(DAY);
+    let day = |days: i64| timestamp::format(Micros(start + days * DAY).timestamp());
+    let half = timestamp::format(Micros(start + DAY / 2).timestamp());
+    let (_, body) = send(&stats, "GET", &format!("/stats?from={half}&to={}&compare=previous", day(2))).await;
+    assert_eq!(body["stats"], json!([]), "{body}");
+    assert_eq!((&body["from"], &body["to"]), (&json!(day(1)), &json!(day(2))));
+
+    // What is kept is answered, with the window that it is of.
+    let (_, body) = send(&stats, "GET", &format!("/stats?from={}&to={}", instant(-DAY), instant(2 * DAY))).await;
+    assert_eq!(
+        (&body["from"], &body["to"], &body["stats"][0]["probes"]),
+        (&json!(day(0)), &json!(day(2)), &json!(600))
+    );
+    let badge = request(&stats, "GET", "/badge.svg?url=https://a.test&window=all", &[]).await;
+    let first = Span::Month.start(days_ago(60)).timestamp().strftime("%Y-%m-%d").to_string();
+    assert!(text(&badge).contains(&format!("uptime since {first}")), "{}", text(&badge));
+    let badge = request(&stats, "GET", "/badge.svg?url=https://a.test&window=90d", &[]).await;
+    assert!(text(&badge).contains(&format!("uptime since {first}")), "{}", text(&badge));
+    let badge = request(&stats, "GET", "/badge.svg?url=https://a.test&window=7d", &[]).await;
+    assert!(text(&badge).contains("uptime 7d"), "{}", text(&badge));
+    let metrics = request(&stats, "GET", "/metrics?window=90d", &[]).await;
+    let start = Span::Month.start(days_ago(60)).0 / 1_000_000;
+    let line = format!(
+        "website_monitor_window_start_timestamp_seconds{{url=\"https://a.test\",monitor=\"\",window=\"90d\"}} {start}"
+    );
+    assert!(text(&metrics).lines().any(|found| found == line), "{line}: {}", text(&metrics));
+    let (_, body) = send(&stats, "GET", "/overview").await;
+    let from = timestamp::format(Span::Month.start(days_ago(60)).timestamp());
+    assert_eq!(body["targets"][0]["windows"][3]["from"], json!(from));
+    let (_, body) = send(&stats, "GET", &format!("/failures?{part}")).await;
+    assert_eq!((&body["failures"], &body["rows_from"]), (&json!([]), &json!(instant(DAY / 8))));
 }

@@ -1,9 +1,9 @@
 //! The last failures and the page: what is shown, to whom, and what is said where there is nothing to show.
 
-use lambda_http::{Body, http::Response};
+use http::Response;
 use serde_json::{Value, json};
 use shared::{Micros, Span};
-use stats::page::POLICY;
+use stats::{page::POLICY, response::Body};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::{
@@ -114,7 +114,7 @@ async fn the_page_is_one_document_that_loads_nothing_from_elsewhere() {
             (asset.status().as_u16(), header(&asset, "cache-control")),
             (200, "public, max-age=31536000, immutable")
         );
-        let Body::Binary(bytes) = asset.body() else { panic!("{path}") };
+        let bytes = text(&asset);
         let packed = request(&stats, "GET", &format!("/{path}"), &[("accept-encoding", "gzip")]).await;
         let Body::Binary(packed_bytes) = packed.body() else { panic!("{path}") };
         assert_eq!(header(&packed, "content-encoding"), "gzip");

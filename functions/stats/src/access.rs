@@ -8,13 +8,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use lambda_http::{Request, RequestExt as _, http::header, request::RequestContext, tracing};
+use http::header;
 use shared::{
     aws::secret::{Secret, SecretError},
     env::Env,
 };
 use subtle::{Choice, ConstantTimeEq as _};
 use tokio::sync::Mutex;
+
+use crate::event::Request;
 
 /// The shortest token: what is shorter may be guessed.
 const MIN_TOKEN: usize = 16;
@@ -101,7 +103,7 @@ impl Access {
     /// # Errors
     /// It may not ask at all, or that is not known.
     pub async fn check(&self, request: &Request) -> Result<Scope, Refused> {
-        if is_let_in(request) {
+        if request.is_authorized {
             return Ok(None);
         }
         match bearer(request) {
@@ -190,25 +192,14 @@ fn scope(known: &[Token], token: &str) -> Option<Scope> {
     found
 }
 
-/// Whether AWS let it in, which is in a part of the event that no client can write.
-fn is_let_in(request: &Request) -> bool {
-    let Some(RequestContext::ApiGatewayV2(context)) = request.request_context_ref() else { return false };
-    context
-        .authorizer
-        .as_ref()
-        .is_some_and(|authorizer| authorizer.iam.is_some() || authorizer.jwt.is_some() || !authorizer.fields.is_empty())
-}
-
 fn bearer(request: &Request) -> Option<&str> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let value = request.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 #[cfg(test)]
 mod tests {
-    use lambda_http::{Body, http};
-
     use super::*;
 
     const ONE: &str = "one-token-of-many-characters";
@@ -230,11 +221,9 @@ mod tests {
     }
 
     fn request(authorization: Option<&str>) -> Request {
-        let mut request = http::Request::builder().uri("/stats");
-        if let Some(value) = authorization {
-            request = request.header("authorization", value);
-        }
-        request.body(Body::Empty).unwrap()
+        let mut request = Request::default();
+        request.headers.extend(authorization.map(|value| (header::AUTHORIZATION, value.parse().unwrap())));
+        request
     }
 
     #[tokio::test]

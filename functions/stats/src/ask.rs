@@ -3,10 +3,7 @@
 use std::{io::Write as _, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
-use lambda_http::{
-    Body,
-    http::{HeaderMap, header},
-};
+use http::header;
 use shared::database::Lease;
 use tokio::time::timeout;
 use twox_hash::XxHash3_64;
@@ -14,15 +11,13 @@ use twox_hash::XxHash3_64;
 use crate::{
     Stats,
     cache::{Answer, Cache},
+    event::{self, MAX_BYTES},
     history::{HistoryError, Snapshot},
     negotiate,
     problem::StatsError,
-    response::Reply,
+    response::{Body, Reply},
 };
 
-/// An answer has this many bytes, at most: Lambda sends no more than six megabytes, in which quotes are escaped, and what is
-/// not plain text takes a third more.
-const MAX_BYTES: usize = 4_400_000;
 /// What is shorter is not made shorter by compressing it.
 const MIN_COMPRESSED: usize = 1_024;
 
@@ -42,6 +37,11 @@ pub trait Look {
 pub trait Question: Look + Sync {
     /// What tells the answer from every other one, in a state of the database: everything that it depends on.
     fn key(&self) -> String;
+
+    /// Whether the key tells every byte of the answer. If not, its entity tag is weak (RFC 9110, section 8.8.1).
+    fn is_exact(&self) -> bool {
+        true
+    }
 
     /// The answer with what was found.
     ///
@@ -89,7 +89,8 @@ where
         let key = format!("{} {} {}", env!("CARGO_PKG_VERSION"), snapshot.version(), self.question.key());
         // Other bytes, another tag (RFC 9110, section 8.8.3).
         let coding = if self.compresses { "-gzip" } else { "" };
-        let tag = format!("\"{:016x}{coding}\"", XxHash3_64::oneshot(key.as_bytes()));
+        let weak = if self.question.is_exact() { "" } else { "W/" };
+        let tag = format!("{weak}\"{:016x}{coding}\"", XxHash3_64::oneshot(key.as_bytes()));
         // By the key itself: what hashes alike may be for others.
         let key = key + coding;
         let found = if negotiate::has(&self.known, &tag) {
@@ -103,16 +104,16 @@ where
     }
 }
 
-/// The answer to a question, for a client that sent these headers.
+/// The answer to a question, for the client that sent a request.
 ///
 /// # Errors
 /// The database cannot be asked, or what is asked for cannot be had from it.
-pub async fn answer<Q: Question>(stats: &Stats, headers: &HeaderMap, question: &Q) -> Result<Reply, StatsError>
+pub async fn answer<Q: Question>(stats: &Stats, from: &event::Request, question: &Q) -> Result<Reply, StatsError>
 where
     Q::Found: Send,
 {
-    let compresses = negotiate::takes_gzip(&negotiate::text(headers, &header::ACCEPT_ENCODING));
-    let known = negotiate::text(headers, &header::IF_NONE_MATCH);
+    let compresses = negotiate::takes_gzip(&negotiate::text(&from.headers, &header::ACCEPT_ENCODING));
+    let known = negotiate::text(&from.headers, &header::IF_NONE_MATCH);
     let request = Request { question, compresses, known, cache: &stats.cache };
     let (tag, found) = in_snapshot(stats, &request).await?;
     let answer = match found {
@@ -124,7 +125,10 @@ where
             answer
         }
     };
-    Ok(Reply::Answer { tag, answer })
+    match answer.body.len() {
+        bytes if bytes > from.max_bytes => Err(StatsError::TooLong { bytes, limit: from.max_bytes }),
+        _ => Ok(Reply::Answer { tag, answer }),
+    }
 }
 
 fn finish(written: Written, compresses: bool) -> Result<Answer, StatsError> {

@@ -4,7 +4,7 @@ use crate::{
     estimate::Percentile,
     figures::Figures,
     problem::StatsError,
-    query::{BadParameter, Metric, StatsQuery},
+    query::{BadParameter, Metric, StatsQuery, Window},
     report::StatsReport,
 };
 
@@ -25,7 +25,7 @@ const NO_DATA: &str = "no data";
 pub fn write(report: &StatsReport, query: &StatsQuery) -> Result<String, StatsError> {
     let refuse =
         |parameter: &str, detail: String| Err(vec![BadParameter { parameter: parameter.to_owned(), detail }].into());
-    let (label, window) = (name(query.metric), query.window.name());
+    let (label, window) = (name(query.metric), window(report, &query.window));
     match report.stats.as_slice() {
         [] => Ok(draw(&format!("{label} {window}"), NO_DATA, UNKNOWN)),
         [entry] => {
@@ -37,6 +37,20 @@ pub fn write(report: &StatsReport, query: &StatsQuery) -> Result<String, StatsEr
             let parameter = if query.monitors.is_empty() { "monitor" } else { "url" };
             refuse(parameter, format!("this is about {count} targets: expected one, by url= and monitor= together"))
         }
+    }
+}
+
+/// What is counted: the window asked for, or since when, where older history was dropped.
+fn window(report: &StatsReport, asked: &Window) -> String {
+    let counted = report.from.zip(report.to).map(|(from, to)| to.duration_since(from).unsigned_abs());
+    let is_cut = match asked {
+        Window::All => report.from.is_some(),
+        Window::Last { length, .. } => counted.is_some_and(|counted| counted < *length),
+        Window::Between { .. } => false,
+    };
+    match report.from.filter(|_| is_cut) {
+        Some(from) => format!("since {}", from.strftime("%Y-%m-%d")),
+        None => asked.name().to_owned(),
     }
 }
 

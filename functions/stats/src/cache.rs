@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use lambda_http::Body;
+use crate::response::Body;
 
 /// Answers that are kept, at most.
 const MAX_ANSWERS: usize = 64;

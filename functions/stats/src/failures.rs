@@ -15,7 +15,6 @@ use crate::{
     history::{
         HistoryError, HistoryQuery, Snapshot,
         details::{FailedProbe, Failures},
-        split::Bucket,
     },
     problem::StatsError,
     query::{StatsQuery, Window},
@@ -78,20 +77,21 @@ pub struct Failure {
 pub struct FailuresQuestion<'query> {
     query: &'query StatsQuery,
     asked: Asked<'query>,
+    now: Timestamp,
 }
 
 impl<'query> FailuresQuestion<'query> {
     /// A query as of now.
     #[must_use]
     pub fn new(query: &'query StatsQuery, scope: &'query Scope, now: Timestamp) -> Self {
-        Self { query, asked: Asked::new(query, scope, now) }
+        Self { query, asked: Asked::new(query, scope, now), now }
     }
 
-    /// Which failures: one that is new is to be seen at once, so a window that ends now ends with the minute that goes on.
+    /// Which failures: a new one is seen at once, so a window that ends now has the current minute.
     fn window(&self) -> HistoryQuery<'query> {
         let asked = self.asked.history();
         let to = match self.query.window {
-            Window::Last { .. } => asked.to.map(|to| Bucket::Minute.end(to)),
+            Window::Last { .. } => Some(self.now.into()),
             _ => asked.to,
         };
         // The limit is one of failures, not of targets.
@@ -110,6 +110,10 @@ impl Look for FailuresQuestion<'_> {
 impl Question for FailuresQuestion<'_> {
     fn key(&self) -> String {
         format!("failures {}", self.asked.key())
+    }
+
+    fn is_exact(&self) -> bool {
+        !matches!(self.query.window, Window::Last { .. })
     }
 
     fn write(&self, found: Failures) -> Result<Written, StatsError> {

@@ -47,7 +47,7 @@ pub async fn ask(stats: &Stats, now: Timestamp) -> Result<Health, StatsError> {
             Ok(Health { status: "ok".to_owned(), last_probe_at, lag_seconds })
         }
         Err(error @ (StatsError::Slow | StatsError::History(HistoryError::Database(_)))) => {
-            lambda_http::tracing::error!("{error}");
+            tracing::error!("{error}");
             Ok(Health { status: "unavailable".to_owned(), last_probe_at: None, lag_seconds: None })
         }
         Err(error) => Err(error),

@@ -1,6 +1,6 @@
 //! stats: an HTTP request in, what is known about targets out.
 //!
-//! In the order of the data: [`access`] says who may ask, [`route`] what for, and [`query`] reads the query string; [`ask`]
+//! In the order of the data: [`event`] reads the event of Lambda, [`access`] says who may ask, [`route`] what for, and [`query`] reads the query string; [`ask`]
 //! asks [`history`], which reads Postgres; [`report`] makes the answer of [`figures`], in which [`estimate`] says what
 //! percentiles are worth, and [`order`] brings it into pages; [`table`], [`metrics`] and [`badge`] write it in other forms.
 //! [`overview`] and [`failures`] are the answers to two more questions, and [`page`] is for people. [`response`] sends all of
@@ -12,6 +12,7 @@ pub mod badge;
 mod cache;
 pub mod config;
 pub mod estimate;
+pub mod event;
 pub mod failures;
 pub mod figures;
 pub mod health;
@@ -28,17 +29,17 @@ pub mod response;
 pub mod route;
 pub mod table;
 
+use http::{Response, header};
 use jiff::Timestamp;
-use lambda_http::{
-    Body, Request, Response,
-    http::{HeaderMap, header},
-};
+use lambda_runtime::LambdaEvent;
+use serde_json::value::RawValue;
 use shared::{database::Database, timestamp};
 
 pub use crate::config::StatsConfig;
 use crate::{
     access::{Refused, Scope},
     cache::Cache,
+    event::{Request, ResponseEvent},
     failures::FailuresQuestion,
     history::HistoryError,
     overview::question::OverviewQuestion,
@@ -49,7 +50,7 @@ use crate::{
         StatsReport,
         question::{Asked, ReportQuestion},
     },
-    response::Reply,
+    response::{Body, Reply},
     route::{Endpoint, Route},
 };
 
@@ -68,13 +69,23 @@ impl Stats {
     }
 }
 
-/// The Lambda handler: a GET of each path that there is, and an answer for everything else.
+/// The Lambda handler: takes the event apart and answers the request in it.
 ///
 /// # Errors
-/// None: whatever goes wrong is an HTTP status.
-pub async fn handle(stats: &Stats, request: Request) -> Result<Response<Body>, lambda_http::Error> {
-    let reply = reply(stats, &request, timestamp::now()).await;
-    Ok(response::to_http(&stats.config, &request, reply))
+/// None: every failure is a response with its HTTP status.
+pub async fn handle(stats: &Stats, event: LambdaEvent<Box<RawValue>>) -> Result<ResponseEvent, lambda_runtime::Error> {
+    let (form, request) = event::read(event.payload.get());
+    let response = match request {
+        Ok(request) => respond(stats, &request, timestamp::now()).await,
+        Err(error) => response::to_http(&stats.config, &Request::default(), Err(error.into())),
+    };
+    Ok(form.write(response))
+}
+
+/// Answers a request as of `now`: a GET of each path that there is, and a problem document for everything else.
+pub async fn respond(stats: &Stats, request: &Request, now: Timestamp) -> Response<Body> {
+    let reply = reply(stats, request, now).await;
+    response::to_http(&stats.config, request, reply)
 }
 
 async fn reply(stats: &Stats, request: &Request, now: Timestamp) -> Result<Reply, StatsError> {
@@ -83,7 +94,7 @@ async fn reply(stats: &Stats, request: &Request, now: Timestamp) -> Result<Reply
         Route::WithSlash(path) => return Ok(Reply::Elsewhere(path)),
         Route::Get(endpoint) => endpoint,
     };
-    let (headers, query_string) = (request.headers(), request.uri().query().unwrap_or_default());
+    let (headers, query_string) = (&request.headers, request.query.as_str());
     let scope = match endpoint {
         Endpoint::OpenApi => return endpoint.query(query_string).map(|_| Reply::openapi()),
         Endpoint::Asset(asset, fingerprint) => {
@@ -93,7 +104,7 @@ async fn reply(stats: &Stats, request: &Request, now: Timestamp) -> Result<Reply
         _ => stats.config.access.check(request).await,
     };
     if endpoint == Endpoint::Page {
-        return page_for(stats, headers, scope, now).await;
+        return page_for(stats, request, scope, now).await;
     }
     let (scope, query) = (scope?, endpoint.query(query_string)?);
     match endpoint {
@@ -101,12 +112,12 @@ async fn reply(stats: &Stats, request: &Request, now: Timestamp) -> Result<Reply
         Endpoint::Overview => {
             let limit = query.limit.or(Some(MAX_OVERVIEW));
             let question = OverviewQuestion::new(StatsQuery { limit, ..query }, &scope, now);
-            ask::answer(stats, headers, &question).await
+            ask::answer(stats, request, &question).await
         }
-        Endpoint::Failures => ask::answer(stats, headers, &FailuresQuestion::new(&query, &scope, now)).await,
+        Endpoint::Failures => ask::answer(stats, request, &FailuresQuestion::new(&query, &scope, now)).await,
         endpoint => {
             let (asked, content_type) = (Asked::new(&query, &scope, now), endpoint.content_type(headers));
-            ask::answer(stats, headers, &ReportQuestion { asked, endpoint, content_type, query_string }).await
+            ask::answer(stats, request, &ReportQuestion { asked, endpoint, content_type, query_string }).await
         }
     }
 }
@@ -114,7 +125,7 @@ async fn reply(stats: &Stats, request: &Request, now: Timestamp) -> Result<Reply
 /// The page, for whoever asks: with what they may see.
 async fn page_for(
     stats: &Stats,
-    headers: &HeaderMap,
+    request: &Request,
     scope: Result<Scope, Refused>,
     now: Timestamp,
 ) -> Result<Reply, StatsError> {
@@ -122,14 +133,14 @@ async fn page_for(
         Ok(scope) => scope,
         Err(Refused::Unauthorized(_)) => return Ok(page::without_rows(Notice::Unauthorized)),
         Err(Refused::Unknown(error)) => {
-            lambda_http::tracing::error!("{error}");
+            tracing::error!("{error}");
             return Ok(page::without_rows(Notice::Unavailable));
         }
     };
     let first = StatsQuery { limit: Some(MAX_OVERVIEW), ..StatsQuery::default() };
-    match page::with_rows(stats, headers, OverviewQuestion::new(first, &scope, now)).await {
+    match page::with_rows(stats, request, OverviewQuestion::new(first, &scope, now)).await {
         Err(error @ (StatsError::Slow | StatsError::History(HistoryError::Database(_)))) => {
-            lambda_http::tracing::error!("{error}");
+            tracing::error!("{error}");
             Ok(page::without_rows(Notice::Unavailable))
         }
         answered => answered,

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use lambda_http::{Error, Request, run, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
 use shared::causes::causes;
 use stats::{Stats, StatsConfig, handle};
 
@@ -21,5 +21,5 @@ async fn main() -> ExitCode {
 async fn serve() -> Result<(), Error> {
     let stats = &Stats::new(StatsConfig::from_env(&shared::env::process)?);
 
-    run(service_fn(async |request: Request| handle(stats, request).await)).await
+    run(service_fn(async |event: LambdaEvent<_>| handle(stats, event).await)).await
 }

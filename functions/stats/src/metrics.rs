@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
+
 use crate::{
     estimate::Percentile,
     report::{StatsReport, TargetStats},
@@ -58,17 +60,17 @@ const METRICS: &[Metric] = &[
     Metric {
         name: "website_monitor_response_seconds",
         help: "Percentiles over the requests that got a response.",
-        samples: |entry| quantiles(entry, |percentile| percentile.ms),
+        samples: |entry| percentiles(entry, |percentile| percentile.ms),
     },
     Metric {
         name: "website_monitor_response_with_timeouts_seconds",
         help: "The same where requests that timed out count as well; absent where that cannot be said.",
-        samples: |entry| quantiles(entry, |percentile| percentile.with_timeouts_ms),
+        samples: |entry| percentiles(entry, |percentile| percentile.with_timeouts_ms),
     },
     Metric {
         name: "website_monitor_response_at_least_seconds",
         help: "In place of that: it is at least this.",
-        samples: |entry| quantiles(entry, |percentile| percentile.at_least_ms),
+        samples: |entry| percentiles(entry, |percentile| percentile.at_least_ms),
     },
     Metric {
         name: "website_monitor_response_max_relative_error",
@@ -102,7 +104,17 @@ const METRICS: &[Metric] = &[
     Metric {
         name: "website_monitor_last_probe_timestamp_seconds",
         help: "When the last probe of the window started.",
-        samples: |entry| one(entry.figures.last_probe_at.map(|last| last.as_microsecond() as f64 / 1e6)),
+        samples: |entry| one(entry.figures.last_probe_at.map(seconds)),
+    },
+    Metric {
+        name: "website_monitor_window_start_timestamp_seconds",
+        help: "Start of what is counted: later than that of the window where older history was dropped.",
+        samples: |entry| one(entry.from.map(seconds)),
+    },
+    Metric {
+        name: "website_monitor_window_end_timestamp_seconds",
+        help: "End of what is counted.",
+        samples: |entry| one(entry.to.map(seconds)),
     },
 ];
 
@@ -130,17 +142,22 @@ pub fn write(report: &StatsReport) -> String {
     text
 }
 
+#[expect(clippy::cast_precision_loss, reason = "microseconds of this century are below 2^53")]
+fn seconds(instant: Timestamp) -> f64 {
+    instant.as_microsecond() as f64 / 1e6
+}
+
 fn one(value: Option<f64>) -> Vec<Sample> {
     vec![(String::new(), value)]
 }
 
-fn quantiles(entry: &TargetStats, value: fn(&Percentile) -> Option<f64>) -> Vec<Sample> {
-    let quantile = |percentile: &Percentile| {
-        // Of 99.9 percent, in floating point, the hundredth part is 0.9990000000000001.
-        let quantile = (percentile.percentile * 1e9).round() / 1e11;
-        (label("quantile", &quantile.to_string()), value(percentile).map(|millis| millis / 1_000.0))
+/// By `percentile`: the label `quantile` is for summaries alone, whose counts never fall.
+fn percentiles(entry: &TargetStats, value: fn(&Percentile) -> Option<f64>) -> Vec<Sample> {
+    let sample = |percentile: &Percentile| {
+        let name = label("percentile", &percentile.percentile.to_string());
+        (name, value(percentile).map(|millis| millis / 1_000.0))
     };
-    entry.figures.percentiles.iter().map(quantile).collect()
+    entry.figures.percentiles.iter().map(sample).collect()
 }
 
 fn label(name: &str, value: &str) -> String {

@@ -1,6 +1,6 @@
 //! What a client takes: the headers `Accept`, `Accept-Encoding` and `If-None-Match` (RFC 9110). Pure.
 
-use lambda_http::http::{HeaderMap, header::HeaderName};
+use http::{HeaderMap, header::HeaderName};
 
 /// The header, or nothing where it is missing or no text; several lines are one with commas.
 pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> String {
@@ -29,7 +29,8 @@ pub(crate) fn takes_gzip(accept_encoding: &str) -> bool {
 
 /// Whether a client has what this tag stands for.
 pub(crate) fn has(if_none_match: &str, tag: &str) -> bool {
-    let known = |other: &str| other == "*" || other.strip_prefix("W/").unwrap_or(other) == tag;
+    let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
+    let known = |other: &str| other == "*" || opaque(other) == opaque(tag);
     if_none_match.split(',').any(|other| known(other.trim()))
 }
 
@@ -106,6 +107,7 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(has(header, r#""a""#), expected, "{header}");
+            assert_eq!(has(header, r#"W/"a""#), expected, "{header}");
         }
     }
 }

@@ -1,24 +1,25 @@
 //! Why there is no answer, and the one place where that becomes a status.
 
-use lambda_http::{
-    Body, Response,
-    http::{StatusCode, header},
-};
+use http::{Response, StatusCode, header};
 use serde_json::json;
 use shared::{aws::secret::SecretError, env::print_duration};
 
 use crate::{
     StatsConfig,
     access::{Refused, Unauthorized},
+    event::EventError,
     history::HistoryError,
     query::BadParameter,
-    response::build,
+    response::{Body, build},
     route::{Endpoint, METHODS},
 };
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum StatsError {
+    /// The event is not an HTTP request.
+    #[error(transparent)]
+    Event(#[from] EventError),
     /// No such path.
     #[error("no such path")]
     NotFound,
@@ -93,6 +94,7 @@ pub(crate) fn problem(config: &StatsConfig, error: &StatsError) -> Response<Body
     let one = |parameter: &str| json!({"errors": [BadParameter { parameter: parameter.to_owned(), detail: error.to_string() }]});
     let mut more = Vec::new();
     let (status, detail) = match error {
+        StatsError::Event(error) => (StatusCode::BAD_REQUEST, json!({"detail": error.to_string()})),
         StatsError::NotFound => (StatusCode::NOT_FOUND, json!({"detail": format!("expected {}", Endpoint::PATHS)})),
         StatsError::MethodNotAllowed => {
             more.push((header::ALLOW, METHODS.to_owned()));
@@ -109,12 +111,14 @@ pub(crate) fn problem(config: &StatsConfig, error: &StatsError) -> Response<Body
         }
         StatsError::BadParameters(bad) => (StatusCode::BAD_REQUEST, json!({"errors": bad})),
         StatsError::TooLong { .. } => (StatusCode::BAD_REQUEST, one("limit")),
-        StatsError::History(HistoryError::TooLarge { parameter, .. }) => (StatusCode::BAD_REQUEST, one(parameter)),
+        StatsError::History(HistoryError::TooLarge { parameter, .. } | HistoryError::NotKept { parameter, .. }) => {
+            (StatusCode::BAD_REQUEST, one(parameter))
+        }
         StatsError::History(HistoryError::TooMany { .. } | HistoryError::Dropped) => {
             (StatusCode::BAD_REQUEST, one("window"))
         }
         StatsError::Write(error) => {
-            lambda_http::tracing::error!("{error}");
+            tracing::error!("{error}");
             (StatusCode::INTERNAL_SERVER_ERROR, json!({}))
         }
         StatsError::Slow => {
@@ -124,12 +128,12 @@ pub(crate) fn problem(config: &StatsConfig, error: &StatsError) -> Response<Body
             (StatusCode::SERVICE_UNAVAILABLE, json!({"detail": detail}))
         }
         StatsError::Tokens(error) => {
-            lambda_http::tracing::error!("{error}");
+            tracing::error!("{error}");
             more.push((header::RETRY_AFTER, "5".to_owned()));
             (StatusCode::SERVICE_UNAVAILABLE, json!({"detail": "the tokens cannot be read at the moment"}))
         }
         StatsError::History(HistoryError::Database(error)) => {
-            lambda_http::tracing::error!("{error}");
+            tracing::error!("{error}");
             more.push((header::RETRY_AFTER, "5".to_owned()));
             (StatusCode::SERVICE_UNAVAILABLE, json!({"detail": "the database cannot be asked at the moment"}))
         }

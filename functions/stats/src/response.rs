@@ -1,20 +1,41 @@
 //! What is sent.
 
-use lambda_http::{
-    Body, Request, Response,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::json;
 
 use crate::{
     StatsConfig,
     cache::Answer,
     config::Cors,
+    event::Request,
     health::Health,
     page::{self, Asset, HTML, Notice},
     problem::{StatsError, problem},
     route::{Fingerprint, METHODS},
 };
+
+/// The body of a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// No body.
+    Empty,
+    /// A text.
+    Text(String),
+    /// Bytes of any kind.
+    Binary(Vec<u8>),
+}
+
+impl Body {
+    /// Bytes that it has.
+    #[must_use]
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+}
 
 /// What there is to send.
 pub enum Reply {
@@ -75,7 +96,7 @@ pub fn to_http(config: &StatsConfig, request: &Request, reply: Result<Reply, Sta
     share(&config.cors, request, response.headers_mut());
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if request.method() == Method::HEAD {
+    if request.method == Method::HEAD {
         *response.body_mut() = Body::Empty;
     }
     response
@@ -176,7 +197,7 @@ pub(crate) fn build(status: StatusCode, headers: Vec<(HeaderName, String)>, body
 /// Lets pages of other origins read the response (<https://fetch.spec.whatwg.org/#http-cors-protocol>), those that may. What
 /// depends on the origin says so to every client, since a cache may keep it for another one.
 fn share(cors: &Cors, request: &Request, headers: &mut HeaderMap) {
-    let origin = request.headers().get(header::ORIGIN);
+    let origin = request.headers.get(header::ORIGIN);
     let allowed = match cors {
         Cors::None => None,
         Cors::Any => Some(HeaderValue::from_static("*")),
@@ -193,7 +214,7 @@ fn share(cors: &Cors, request: &Request, headers: &mut HeaderMap) {
     let Some(allowed) = allowed else { return };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag, link"));
-    if request.method() == Method::OPTIONS {
+    if request.method == Method::OPTIONS {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
         let allowed = HeaderValue::from_static("authorization, if-none-match");
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);

@@ -1,17 +1,19 @@
 //! Which path is asked for, and how.
 
-use lambda_http::{
-    Request, RequestExt as _,
-    http::{HeaderMap, Method, header},
-    request::RequestContext,
-};
+use http::{HeaderMap, Method, header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::{
+    event::Request,
     negotiate,
     page::{self, Asset},
     problem::StatsError,
     query::StatsQuery,
 };
+
+/// What a client may send as it is, and a URL may not have (RFC 3986).
+const NOT_IN_URLS: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
 /// The methods that each path takes.
 pub const METHODS: &str = "GET, HEAD, OPTIONS";
@@ -65,26 +67,20 @@ impl Route {
     /// # Errors
     /// There is no such path, or it does not take the method.
     pub fn of(request: &Request, prefix: &str) -> Result<Self, StatsError> {
-        let stage = match request.request_context_ref() {
-            Some(RequestContext::ApiGatewayV2(context)) => {
-                context.stage.as_deref().filter(|stage| *stage != "$default")
-            }
-            _ => None,
-        };
-        let stage = stage.map(|stage| format!("/{stage}")).unwrap_or_default();
-        let whole = request.uri().path();
+        let stage = request.stage.as_ref().map(|stage| format!("/{stage}")).unwrap_or_default();
+        let whole = request.path.as_str();
         let path = without(without(whole, &stage), prefix);
-        let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+        let is_get = matches!(request.method, Method::GET | Method::HEAD);
         let endpoint = match Endpoint::of(path) {
             Err(_) if is_get && path.len() > 1 && [&*stage, prefix].contains(&path) => {
                 // Relative, since what comes before may be more than is known here.
                 let name = whole.rsplit('/').next().unwrap_or_default();
-                let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-                return Ok(Self::WithSlash(format!("{name}/{query}")));
+                let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
+                return Ok(Self::WithSlash(utf8_percent_encode(&format!("{name}/{query}"), NOT_IN_URLS).to_string()));
             }
             found => found?,
         };
-        match *request.method() {
+        match request.method {
             Method::GET | Method::HEAD => Ok(Self::Get(endpoint)),
             Method::OPTIONS => Ok(Self::Options),
             _ => Err(StatsError::MethodNotAllowed),

@@ -5,6 +5,8 @@ use std::{collections::BTreeSet, ops::Range};
 use shared::{Micros, Span, database::DatabaseError, history::Block};
 use tokio_postgres::Row;
 
+use super::HistoryError;
+
 /// What was dropped: chunks before the first, summaries before the second.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Horizon {
@@ -63,6 +65,16 @@ impl Window {
             to = start(Span::Day, to);
         }
         Self { from, to: to.max(from), chunks_from }
+    }
+
+    /// Why it is empty, if it is, though the window asked for is not.
+    pub(super) fn check(self, from: Option<Micros>, to: Option<Micros>, horizon: Horizon) -> Result<(), HistoryError> {
+        let was_empty = from.unwrap_or(Micros::MIN) >= to.unwrap_or(Micros::MAX);
+        if self.from < self.to || was_empty {
+            return Ok(());
+        }
+        let Horizon { chunks_from, summaries_from } = horizon;
+        Err(HistoryError::NotKept { days_before: chunks_from, nothing_before: summaries_from, parameter: "window" })
     }
 
     /// Its ends, as far as it has any.

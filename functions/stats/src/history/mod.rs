@@ -22,6 +22,7 @@ use shared::{
     Micros,
     database::DatabaseError,
     history::{Measure, open},
+    timestamp,
 };
 use tokio_postgres::{Client, Error};
 
@@ -202,6 +203,25 @@ pub enum HistoryError {
          by=status, by=outcome or quorum"
     )]
     Dropped,
+    /// Nothing of the window is kept that could be counted.
+    #[error("{}", not_kept(*.days_before, *.nothing_before))]
+    NotKept {
+        /// Days before this instant are kept as a whole only.
+        days_before: Micros,
+        /// Days before this one are dropped.
+        nothing_before: Micros,
+        /// The parameter that asks for the window.
+        parameter: &'static str,
+    },
+}
+
+fn not_kept(days_before: Micros, nothing_before: Micros) -> String {
+    let [days, nothing] = [days_before, nothing_before].map(|before| timestamp::format(before.timestamp()));
+    let dropped = if nothing_before == Micros::MIN { String::new() } else { format!(", and none before {nothing}") };
+    format!(
+        "no probes of this window are kept one by one: before {days} there are only whole days (UTC){dropped}; request at least one \
+         whole day that is kept, or a window that begins later"
+    )
 }
 
 impl From<Error> for HistoryError {

@@ -112,6 +112,7 @@ impl<'client> Snapshot<'client> {
         let (targets, next) = targets?;
         let (horizon, unsealed) = Unsealed::read(&unsealed?)?;
         let window = Window::new(query.from, query.to, horizon);
+        window.check(query.from, query.to, horizon)?;
         check_buckets(query.split, &targets, window)?;
 
         let keeps_each = query.held.flatten().is_some();

@@ -10,7 +10,7 @@ pub mod state;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::{Micros, timestamp};
+use shared::timestamp;
 
 use self::state::{LocationState, TargetState};
 use crate::{
@@ -22,8 +22,7 @@ use crate::{
 /// The answer of `GET /overview`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Overview {
-    /// The last full minute: slots are expected to have been probed by then. What has come in the minute after it is in states
-    /// and windows, which end with that.
+    /// The last full minute: slots are expected to have been probed by then. States and windows have the probes after it, too.
     #[serde(with = "timestamp")]
     pub as_of: Timestamp,
     /// Those with anything in the last 90 days, in the order of URLs and monitors.
@@ -81,7 +80,7 @@ pub struct WindowOverview {
     /// Where it begins, inclusive; later where older history was dropped.
     #[serde(with = "timestamp::option")]
     pub from: Option<Timestamp>,
-    /// Where it ends, exclusive: with the minute that goes on.
+    /// End, exclusive: when the answer was made.
     #[serde(with = "timestamp::option")]
     pub to: Option<Timestamp>,
     /// When the first probe in it started, or the first slot that was missed; null where there was none.
@@ -150,11 +149,11 @@ pub struct DayOverview {
 
 impl WindowOverview {
     /// Of a target without anything in the window.
-    fn nothing(window: &'static str, (from, to): (Micros, Micros)) -> Self {
+    fn nothing(window: &'static str, (from, to): (Option<Timestamp>, Option<Timestamp>)) -> Self {
         Self {
             window,
-            from: Some(from.timestamp()),
-            to: Some(to.timestamp()),
+            from,
+            to,
             first_probe_at: None,
             probes: 0,
             up: 0,

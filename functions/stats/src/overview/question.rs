@@ -23,16 +23,17 @@ use crate::{
 };
 
 const DAY: i64 = 86_400_000_000;
-/// The windows that are counted, and how many days each has.
-const WINDOWS: [(&str, i64); 4] = [("24h", 1), ("7d", 7), ("30d", 30), ("90d", 90)];
+/// The windows that are counted.
+const WINDOWS: [&str; 4] = ["24h", "7d", "30d", "90d"];
 
 /// Which targets, by whom and when.
 pub struct OverviewQuestion<'query> {
     query: StatsQuery,
     scope: &'query Scope,
     now: Timestamp,
-    /// The last full minute, and the end of the one that goes on: what came within it is to be seen at once.
+    /// The last full minute.
     as_of: Micros,
+    /// End of the windows: now, so that probes of the current minute are seen at once.
     to: Micros,
 }
 
@@ -44,7 +45,7 @@ impl<'query> OverviewQuestion<'query> {
     #[must_use]
     pub fn new(query: StatsQuery, scope: &'query Scope, now: Timestamp) -> Self {
         let as_of = Bucket::Minute.start(now.into());
-        Self { query, scope, now, as_of, to: Bucket::Minute.end(as_of) }
+        Self { query, scope, now, as_of, to: now.into() }
     }
 
     /// The query for so many of the last days.
@@ -78,7 +79,12 @@ impl<'query> OverviewQuestion<'query> {
         let query = StatsQuery { compare: true, ..self.window(1, Some(Bucket::Hour)) };
         let asked = Asked::new(&query, self.scope, self.now);
         let previous = match asked.previous() {
-            Some(previous) => Some(snapshot.read(&HistoryQuery { urls_within: self.longest(), ..previous }).await?),
+            Some(previous) => {
+                match snapshot.read(&HistoryQuery { urls_within: self.longest(), ..previous }).await {
+                    Err(HistoryError::NotKept { .. }) => None,
+                    previous => Some(previous?),
+                }
+            }
             None => None,
         };
         let asked = HistoryQuery { states: true, urls_within: self.longest(), ..asked.history() };
@@ -146,6 +152,7 @@ impl Look for OverviewQuestion<'_> {
         }
         explain(snapshot, &mut known).await?;
 
+        let ends = [&day, &week, &month, &quarter].map(|report| (report.from, report.to));
         let [mut day, mut week, mut month] = [day, week, month].map(by_target);
         let mut targets = Vec::with_capacity(quarter.stats.len());
         for quarter in quarter.stats {
@@ -153,7 +160,7 @@ impl Look for OverviewQuestion<'_> {
             let certificate = ids.get(&target).and_then(|id| certificates.get(id)).copied();
             let seen = known.remove(&target).map_or_else(|| Seen::new(self.to), |(_, seen)| seen);
             let [day, week, month] = [&mut day, &mut week, &mut month].map(|stats| stats.remove(&target));
-            targets.push(overview(seen, certificate, self.to, [day, week, month, Some(quarter)]));
+            targets.push(overview(seen, certificate, ends, [day, week, month, Some(quarter)]));
         }
         Ok(Overview { as_of: self.as_of.timestamp(), targets, next: quarter.next })
     }
@@ -164,6 +171,11 @@ impl Question for OverviewQuestion<'_> {
         format!("overview {:?} {:?} {:?}", self.query, self.scope, self.as_of)
     }
 
+    /// The windows end when the answer is made, which may be any time of its minute.
+    fn is_exact(&self) -> bool {
+        false
+    }
+
     fn write(&self, overview: Overview) -> Result<Written, StatsError> {
         let text = serde_json::to_string(&overview)?;
         Ok(Written { content_type: "application/json", text, next: None })
@@ -171,10 +183,15 @@ impl Question for OverviewQuestion<'_> {
 }
 
 /// What is known of a target, from its newest probes and its last 1, 7, 30 and 90 days.
-fn overview(seen: Seen, certificate: Option<Micros>, to: Micros, windows: [Option<TargetStats>; 4]) -> TargetOverview {
-    let counted = WINDOWS.into_iter().zip(&windows).map(|((name, days), stats)| match stats {
+fn overview(
+    seen: Seen,
+    certificate: Option<Micros>,
+    ends: [(Option<Timestamp>, Option<Timestamp>); 4],
+    windows: [Option<TargetStats>; 4],
+) -> TargetOverview {
+    let counted = WINDOWS.into_iter().zip(ends).zip(&windows).map(|((name, ends), stats)| match stats {
         Some(stats) => WindowOverview::new(name, stats),
-        None => WindowOverview::nothing(name, (Micros(to.0 - days * DAY), to)),
+        None => WindowOverview::nothing(name, ends),
     });
     let counted = counted.collect();
     let [day, _, _, quarter] = windows;

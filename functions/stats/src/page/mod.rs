@@ -8,12 +8,12 @@ mod rows;
 use std::sync::LazyLock;
 
 use flate2::Compression;
-use lambda_http::http::HeaderMap;
 use twox_hash::XxHash3_64;
 
 use crate::{
     Stats,
     ask::{self, Look, Question, Written, gzip},
+    event::Request,
     history::{HistoryError, Snapshot},
     overview::{Overview, question::OverviewQuestion},
     problem::StatsError,
@@ -120,16 +120,12 @@ pub fn asset(path: &str) -> Option<(&'static Asset, Fingerprint)> {
     Some((asset, if is_right { Fingerprint::Right } else { Fingerprint::Other }))
 }
 
-/// The page for a client that sent these headers, with the rows of targets.
+/// The page for the client that sent a request, with the rows of targets.
 ///
 /// # Errors
 /// The database cannot be asked; see [`without_rows`].
-pub async fn with_rows(
-    stats: &Stats,
-    headers: &HeaderMap,
-    question: OverviewQuestion<'_>,
-) -> Result<Reply, StatsError> {
-    ask::answer(stats, headers, &PageQuestion(question)).await
+pub async fn with_rows(stats: &Stats, request: &Request, question: OverviewQuestion<'_>) -> Result<Reply, StatsError> {
+    ask::answer(stats, request, &PageQuestion(question)).await
 }
 
 /// The page with a notice in place of rows.
@@ -165,6 +161,10 @@ impl Look for PageQuestion<'_> {
 impl Question for PageQuestion<'_> {
     fn key(&self) -> String {
         format!("page {} {}", SITE.fingerprint, self.0.key())
+    }
+
+    fn is_exact(&self) -> bool {
+        self.0.is_exact()
     }
 
     fn write(&self, overview: Overview) -> Result<Written, StatsError> {

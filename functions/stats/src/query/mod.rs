@@ -188,9 +188,7 @@ impl StatsQuery {
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let is_repeated = seen.contains(&name) && !matches!(name.as_ref(), "url" | "monitor" | "tag");
             let result = match name.as_ref() {
-                name if !allowed.contains(&name) => {
-                    Err(format!("unknown parameter: expected one of {}", allowed.join(", ")))
-                }
+                name if !allowed.contains(&name) => Err(unknown(allowed)),
                 _ if is_repeated => Err("it is given more than once".to_owned()),
                 "url" => add_name(&mut parsed.urls, &value, "a URL"),
                 "monitor" => add_name(&mut parsed.monitors, &value, "the id of a monitor"),
@@ -267,6 +265,15 @@ impl StatsQuery {
     }
 }
 
+/// What is wrong with a parameter that is not one of these.
+fn unknown(allowed: &[&str]) -> String {
+    match allowed {
+        [] => "unknown parameter: this path takes no parameters; remove it".to_owned(),
+        [only] => format!("unknown parameter: expected {only}"),
+        several => format!("unknown parameter: expected one of {}", several.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,9 +310,13 @@ mod tests {
         let (from, to) = (instant("2026-11-23T10:00:00Z"), instant("2026-11-23T12:00:00.5Z"));
         assert_eq!(window("from=2026-11-23T11:00:00%2B01:00&to=2026-11-23T12:00:00.5Z"), Window::Between { from, to });
         assert_eq!(window("to=2026-11-23T12:00:00.5Z"), Window::Between { from: None, to });
+        // A fraction has any number of digits, and the year 9999 is complete.
+        assert_eq!(window("to=2026-11-23t12:00:00.5000000000z"), Window::Between { from: None, to });
+        assert!(matches!(window("to=9999-12-31T23:59:59Z"), Window::Between { to: Some(_), .. }));
         for (query, parameter, words) in [
             ("from=2026-11-23T10:00:00Z&to=2026-11-23T10:00:00Z", "to", "not after from"),
             ("from=2026-11-23T10:00:00Z&window=1h", "window", "with from or to"),
+            ("from=0000-01-01T00:00:00Z", "from", "the year must be from 1 to 9999"),
             ("from=yesterday", "from", "RFC 3339"),
             ("to=2026-11-23T11:00:00+01:00", "to", "%2B"),
         ] {
@@ -352,6 +363,15 @@ mod tests {
         let names: Vec<_> = bad.iter().map(|bad| bad.parameter.as_str()).collect();
         assert_eq!(names, ["window", "url", "windw", "window"]);
         assert!(bad[0].detail.contains("15m, 24h or 7d"), "{bad:?}");
+    }
+
+    #[test]
+    fn unknown_parameter_names_what_the_path_takes() {
+        let detail = |allowed: &[&str]| StatsQuery::parse_some("x=1", allowed, None).unwrap_err()[0].detail.clone();
+
+        assert_eq!(detail(&[]), "unknown parameter: this path takes no parameters; remove it");
+        assert_eq!(detail(&["url"]), "unknown parameter: expected url");
+        assert_eq!(detail(&["url", "tag"]), "unknown parameter: expected one of url, tag");
     }
 
     #[test]

@@ -24,6 +24,13 @@ use crate::{
 pub struct StatsReport {
     /// One entry per target, in the order that was asked for.
     pub stats: Vec<TargetStats>,
+    /// Start of what is counted, inclusive, for every entry: later than asked for where older history was dropped; null without
+    /// a start.
+    #[serde(with = "timestamp::option")]
+    pub from: Option<Timestamp>,
+    /// End of what is counted, exclusive; null without an end.
+    #[serde(with = "timestamp::option")]
+    pub to: Option<Timestamp>,
     /// The cursor of the next page, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
@@ -138,6 +145,8 @@ impl StatsReport {
                 before.insert(target.target.clone(), writer.previous(&target));
             }
         }
+        let (from, to) = history.window;
+        let [from, to] = [from, to].map(|end| end.map(Micros::timestamp));
         let mut writer = writer(history.locations, history.window);
         let mut stats = Vec::with_capacity(history.targets.len());
         for target in history.targets {
@@ -146,6 +155,6 @@ impl StatsReport {
         }
         let next = history.next.map(|last| Cursor::new(query.sort, None, last.url, last.monitor));
         let next = sort(&mut stats, query).or(next);
-        Ok(Self { stats, next: next.map(|next| next.encode()) })
+        Ok(Self { stats, from, to, next: next.map(|next| next.encode()) })
     }
 }

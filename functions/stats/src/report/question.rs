@@ -103,12 +103,22 @@ impl<'query> Asked<'query> {
     }
 }
 
+/// The same error, of the window before.
+fn of_compare(error: HistoryError) -> HistoryError {
+    match error {
+        HistoryError::NotKept { days_before, nothing_before, .. } => {
+            HistoryError::NotKept { days_before, nothing_before, parameter: "compare" }
+        }
+        other => other,
+    }
+}
+
 impl Look for Asked<'_> {
     type Found = StatsReport;
 
     async fn look(&self, snapshot: &Snapshot<'_>) -> Result<StatsReport, HistoryError> {
         let previous = match self.previous() {
-            Some(previous) => Some(snapshot.read(&previous).await?),
+            Some(previous) => Some(snapshot.read(&previous).await.map_err(of_compare)?),
             None => None,
         };
         StatsReport::new(snapshot.read(&self.history()).await?, previous, self.query, self.as_of)
