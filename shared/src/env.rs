@@ -71,11 +71,11 @@ pub fn expected_duration(range: &RangeInclusive<Duration>) -> String {
     format!("expected a duration with its unit from {low} to {high}, as in 800ms, 10s or 1m")
 }
 
-/// The process environment: the one place that reads it.
+/// The process environment: the one place that reads it. What is not UTF-8 in a value becomes a replacement character, so that
+/// the value is reported as wrong and not taken for unset.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "the one reader of the process environment")]
 pub fn process(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// What is never printed.

@@ -275,7 +275,7 @@ async fn function_or_emulator_that_is_killed_ends_the_command_with_its_name_and_
     for (process, expected) in [
         ("/debug/probe", "error: probe ended (command killed"),
         ("/debug/flush", "error: flush ended (command killed"),
-        ("cargo-lambda", "error: cargo lambda watch ended (signal: 9"),
+        ("cargo-lambda", "error: cargo lambda watch ended (killed by SIGKILL)"),
     ] {
         let mut command = local(&directory);
         command.args(["--interval", "200ms", &website.url("/fast")]).envs(place.variables());
@@ -294,7 +294,10 @@ async fn function_or_emulator_that_is_killed_ends_the_command_with_its_name_and_
 #[tokio::test]
 async fn service_that_is_killed_ends_the_command_with_its_name_and_log() {
     let directory = directory("local_service");
-    for (process, expected) in [("/bin/postgres", "error: Postgres ended"), ("kafka.Kafka", "error: Kafka ended")] {
+    for (process, expected) in [
+        ("/bin/postgres", "error: Postgres ended (killed by SIGKILL)"),
+        ("kafka.Kafka", "error: Kafka ended (killed by SIGKILL)"),
+    ] {
         let (running, _) = running(&directory, &["--fresh"]).await;
 
         kill(running.process(process), Signal::SIGKILL).unwrap();

@@ -9,7 +9,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -128,7 +128,7 @@ impl Service {
     pub fn check(&self) -> Result<()> {
         let mut supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner);
         match supervisor.try_wait()? {
-            Some(status) => Err(anyhow!("{} ended ({status})\n{}", self.name, self.log_tail())),
+            Some(status) => Err(anyhow!("{} ended ({})\n{}", self.name, reason(status), self.log_tail())),
             None => Ok(()),
         }
     }
@@ -190,6 +190,16 @@ impl Service {
             }
         }
         found
+    }
+}
+
+/// How the program of a supervisor ended: a shell adds 128 to the number of a signal.
+fn reason(status: ExitStatus) -> String {
+    match status.code() {
+        Some(code @ 129..) => {
+            Signal::try_from(code - 128).map_or_else(|_| status.to_string(), |signal| format!("killed by {signal}"))
+        }
+        _ => status.to_string(),
     }
 }
 

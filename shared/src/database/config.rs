@@ -89,7 +89,9 @@ impl DatabaseConfig {
             Config::new()
         });
         if !has_host(&postgres) && !text.is_empty() && secret.is_none() {
-            env.mistake("WM_DB_CONNECTION_STRING names no host".to_owned());
+            env.mistake(
+                "WM_DB_CONNECTION_STRING names no host: expected postgres://user:password@host:5432/db".to_owned(),
+            );
         }
         let user = env.optional("WM_DB_USER");
         if user.is_some() && postgres.get_user().is_some() {
