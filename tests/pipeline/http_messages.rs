@@ -70,7 +70,7 @@ async fn http1_request_has_exactly_the_documented_bytes() {
         (", method: POST, body: abc", format!("POST /a?b HTTP/1.1\r\n{common}content-length: 3\r\n\r\nabc")),
         (
             ", headers: {host: 'other.test:81', user-agent: me, x-a: b}",
-            format!("GET /a?b HTTP/1.1\r\nhost: other.test:81\r\nuser-agent: me\r\naccept: */*\r\nx-a: b\r\n\r\n"),
+            "GET /a?b HTTP/1.1\r\nhost: other.test:81\r\nuser-agent: me\r\naccept: */*\r\nx-a: b\r\n\r\n".to_owned(),
         ),
     ];
     for (index, (fields, expected)) in cases.into_iter().enumerate() {

@@ -22,6 +22,7 @@ mod flushing;
 mod forms;
 mod golden;
 mod granting;
+mod http_fuzz;
 mod http_messages;
 mod killing;
 mod local_command;

@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use local_stack::workspace;
 use nix::unistd::Uid;
 use shared::record::{FailureKind, Phases};
 use tokio::{
@@ -41,6 +42,11 @@ async fn without_a_name_server_names_fail_and_addresses_do_not() {
     in_a_network_of_our_own("without_a_name_server_names_fail_and_addresses_do_not", unresolved).await;
 }
 
+#[tokio::test]
+async fn lost_dns_packet_costs_a_second_with_the_options_of_the_template() {
+    in_a_network_of_our_own("lost_dns_packet_costs_a_second_with_the_options_of_the_template", lossy).await;
+}
+
 /// Runs `inside` in a network of its own, which has a public and a hidden address and is the only one to ask for names: runs
 /// this test once more in there.
 async fn in_a_network_of_our_own(test: &str, inside: impl AsyncFnOnce()) {
@@ -59,6 +65,7 @@ async fn in_a_network_of_our_own(test: &str, inside: impl AsyncFnOnce()) {
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", &format!("rebinding::{test}"), "--nocapture"])
         .env(INSIDE, "yes")
+        .env("RES_OPTIONS", resolver_options())
         .output();
     let said = match &output {
         Ok(output) => String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned(),
@@ -73,6 +80,32 @@ async fn in_a_network_of_our_own(test: &str, inside: impl AsyncFnOnce()) {
     let is_excused = std::env::var_os("WEBSITE_MONITOR_TEST_ALL").is_none() && !said.contains("running 1 test");
     assert!(is_excused && is_refused.iter().any(|words| said.contains(words)), "{said}");
     eprintln!("not shown, since this machine makes no network namespaces: {said}");
+}
+
+/// What the template sets for the resolver of the C library.
+fn resolver_options() -> String {
+    let template = fs::read_to_string(workspace().join("template.yaml")).unwrap();
+    template.lines().find_map(|line| line.trim().strip_prefix("RES_OPTIONS: ")).unwrap().to_owned()
+}
+
+/// The first questions get lost: those for an IPv4 and an IPv6 address.
+async fn lossy() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let server = tokio::spawn(serve(TcpListener::bind((PUBLIC, 80)).await.unwrap(), Arc::clone(&seen)));
+    let names = UdpSocket::bind((Ipv4Addr::LOCALHOST, 53)).await.unwrap();
+    let resolver = tokio::spawn(async move {
+        for _ in 0..2 {
+            names.recv_from(&mut [0; 512]).await.unwrap();
+        }
+        resolve(names, Arc::default()).await;
+    });
+    let prober = requester_with(&[("WM_ALLOW_PRIVATE_TARGETS", "false"), ("WM_PROBE_CONNECT_TIMEOUT_MS", "4500")]);
+
+    let record = prober.request("http://somewhere.test/", None, ENOUGH).await;
+
+    assert_eq!((kind(&record), seen.load(Ordering::SeqCst)), (None, 1), "{record:?}");
+    server.abort();
+    resolver.abort();
 }
 
 /// Nobody answers questions for names: at first, nobody is there; then, somebody says nothing.

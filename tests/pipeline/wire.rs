@@ -77,6 +77,17 @@ impl Wire {
         Self::serve(Some(Arc::new(tls)), end, true, move |_| response.clone()).await
     }
 
+    /// Answers HTTP/2 with the frames of the moment, behind its settings, and closes the connection.
+    pub(crate) async fn http2_answering(
+        tls: &Arc<ServerConfig>,
+        respond: impl Fn() -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        let mut tls = ServerConfig::clone(tls);
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let settings = [frame(SETTINGS, 0, 0, b""), frame(SETTINGS, 1, 0, b"")].concat();
+        Self::serve(Some(Arc::new(tls)), End::Close, true, move |_| [settings.clone(), respond()].concat()).await
+    }
+
     async fn serve(
         tls: Option<Arc<ServerConfig>>,
         end: End,

@@ -96,7 +96,7 @@ async fn upload_body(mut upload: SendStream<Bytes>, mut body: Bytes) {
             Some(Err(_)) | None => break,
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 impl Body {

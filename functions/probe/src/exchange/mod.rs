@@ -38,7 +38,7 @@
 //!
 //! | default | value | reason |
 //! |---|---|---|
-//! | name resolution | the system's, within `connect_timeout` | `getaddrinfo` asks again by its own rules: glibc waits 5 s for a lost packet, all of the default `connect_timeout`. Shorten it with `options timeout:1 attempts:3` in `resolv.conf`, or `RES_OPTIONS="timeout:1 attempts:3"` in the environment of the function. |
+//! | name resolution | the system's, within `connect_timeout` | `getaddrinfo` asks again by its own rules: glibc waits 5 s for a lost packet, all of the default `connect_timeout`. The template sets `RES_OPTIONS: timeout:1 attempts:3`, so that it asks again after 1 s; elsewhere set it in the environment or in `resolv.conf`. A lookup that is given up ends in its thread. |
 //! | several addresses | 250 ms apart, families in turn | RFC 8305. |
 //! | `TCP_NODELAY` | on | The request is not held back. |
 //! | TCP keep-alive, HTTP/2 pings | none | The timeout ends what is silent. |

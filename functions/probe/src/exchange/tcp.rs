@@ -21,6 +21,9 @@ pub(super) async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream>
         if let Some(address) = waiting.pop_front() {
             attempts.push(TcpStream::connect(address));
         }
+        if attempts.is_empty() {
+            return Err(error);
+        }
         let next = async {
             match waiting.is_empty() {
                 true => std::future::pending().await,
@@ -37,9 +40,6 @@ pub(super) async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream>
                 Err(failed) => error = failed,
             },
             () = next => {}
-        }
-        if attempts.is_empty() && waiting.is_empty() {
-            return Err(error);
         }
     }
 }

@@ -154,7 +154,7 @@ impl Debug for Name<'_> {
 /// The name of a value in words: "too many empty fragments" for `TooManyEmptyFragments`, with what it holds left out.
 fn words(value: &dyn Debug) -> String {
     let debugged = format!("{value:?}");
-    let name: String = debugged.chars().take_while(|character| character.is_ascii_alphanumeric()).collect();
+    let name: String = debugged.chars().take_while(char::is_ascii_alphanumeric).collect();
     let mut words = String::with_capacity(name.len() + 8);
     let mut before = ' ';
     for character in name.chars() {
