@@ -79,7 +79,10 @@ fn template_sets_and_docs_describe_the_variables_that_functions_read() {
         let missing: Vec<_> = read.difference(&given).filter(|name| !exempt.contains(*name)).collect();
         assert!(missing.is_empty(), "{resource} reads, and has not in the template: {missing:?}");
         let undocumented: Vec<_> = read.difference(&reference).collect();
-        assert!(undocumented.is_empty(), "{resource} reads variables that docs/configuration.md lacks: {undocumented:?}");
+        assert!(
+            undocumented.is_empty(),
+            "{resource} reads variables that docs/configuration.md lacks: {undocumented:?}"
+        );
     }
     let all: BTreeSet<_> = functions.iter().flat_map(|(_, read)| read).chain(&exempt).cloned().collect();
     let unknown: Vec<_> = docs.difference(&all).filter(|name| !name.starts_with("WM_INVOKE_")).collect();
