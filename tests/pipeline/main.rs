@@ -16,6 +16,7 @@ mod clocks;
 mod connecting;
 mod covering;
 mod delivering;
+mod docs;
 mod exchanging;
 mod finding;
 mod flushing;

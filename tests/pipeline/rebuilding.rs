@@ -1,4 +1,4 @@
-//! A database made anew from the topic, by the command that the README names.
+//! A database filled from the topic by the command in the docs.
 
 use flush::run;
 use local_stack::{event_source::lambda_event, rebuild};

@@ -1,4 +1,4 @@
-//! The variables: what the functions read is what the template gives them and the README tells of.
+//! The variables: the template sets those that the functions read, and the docs describe them.
 
 use std::{cell::RefCell, collections::BTreeSet, fs};
 
@@ -6,6 +6,8 @@ use flush::FlushConfig;
 use local_stack::{functions, instance::program, workspace};
 use probe::ProbeConfig;
 use stats::StatsConfig;
+
+use crate::docs::pages;
 
 /// What is read and is not in the template, because there are no files of one's own in a function, because secrets go by
 /// their ARN there, or because what is reckoned from the rest of it or is the default suits.
@@ -50,14 +52,15 @@ fn mentioned(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn what_functions_read_is_what_the_template_gives_and_the_readme_tells() {
+fn template_sets_and_docs_describe_the_variables_that_functions_read() {
     let functions = [
         ("ProbeFunction", names(|lookup| drop(ProbeConfig::from_env(lookup)))),
         ("FlushFunction", names(|lookup| drop(FlushConfig::from_env(lookup)))),
         ("StatsFunction", names(|lookup| drop(StatsConfig::from_env(lookup)))),
     ];
     let template = fs::read_to_string(workspace().join("template.yaml")).unwrap();
-    let readme = mentioned(&fs::read_to_string(workspace().join("README.md")).unwrap());
+    let reference = mentioned(&fs::read_to_string(workspace().join("docs/configuration.md")).unwrap());
+    let docs: BTreeSet<_> = pages().iter().flat_map(|page| mentioned(&fs::read_to_string(page).unwrap())).collect();
     let exempt: BTreeSet<_> = NOT_IN_THE_TEMPLATE.map(str::to_owned).into();
 
     for (resource, read) in &functions {
@@ -75,12 +78,15 @@ fn what_functions_read_is_what_the_template_gives_and_the_readme_tells() {
         assert!(unread.is_empty(), "{resource} has in the template, and does not read: {unread:?}");
         let missing: Vec<_> = read.difference(&given).filter(|name| !exempt.contains(*name)).collect();
         assert!(missing.is_empty(), "{resource} reads, and has not in the template: {missing:?}");
-        let untold: Vec<_> = read.difference(&readme).collect();
-        assert!(untold.is_empty(), "{resource} reads, and the README does not tell of: {untold:?}");
+        let undocumented: Vec<_> = read.difference(&reference).collect();
+        assert!(
+            undocumented.is_empty(),
+            "{resource} reads variables that docs/configuration.md lacks: {undocumented:?}"
+        );
     }
     let all: BTreeSet<_> = functions.iter().flat_map(|(_, read)| read).chain(&exempt).cloned().collect();
-    let unknown: Vec<_> = readme.difference(&all).filter(|name| !name.starts_with("WM_INVOKE_")).collect();
-    assert!(unknown.is_empty(), "the README tells of, and nobody reads: {unknown:?}");
+    let unknown: Vec<_> = docs.difference(&all).filter(|name| !name.starts_with("WM_INVOKE_")).collect();
+    assert!(unknown.is_empty(), "the docs mention variables that no function reads: {unknown:?}");
 }
 
 #[test]

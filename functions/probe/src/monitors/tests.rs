@@ -120,15 +120,18 @@ fn json_is_yaml_and_anchors_save_words() {
 }
 
 #[test]
-fn the_file_in_the_readme_is_a_good_one() {
+fn examples_in_the_docs_are_valid_files() {
     let readme = include_str!("../../../../README.md");
-    let (_, after) = readme.split_once("```yaml\n").unwrap();
-    let (file, _) = after.split_once("```").unwrap();
-    let secrets = Secrets::from_env(file, &|_| Some("value".to_owned()));
+    let docs = include_str!("../../../../docs/monitors.md");
+    for (text, count) in [(readme, 2), (docs, 2)] {
+        let (_, after) = text.split_once("```yaml\n").unwrap();
+        let (file, _) = after.split_once("```").unwrap();
+        let secrets = Secrets::from_env(file, &|_| Some("value".to_owned()));
 
-    let monitors = Monitors::read(file, &defaults(), secrets).unwrap();
-    assert_eq!(monitors.enabled.len(), 2);
-    assert!(accepts(&schema().1, file));
+        let monitors = Monitors::read(file, &defaults(), secrets).unwrap();
+        assert_eq!(monitors.enabled.len(), count);
+        assert!(accepts(&schema().1, file));
+    }
 }
 
 /// Bad files: each mistake with its place.
