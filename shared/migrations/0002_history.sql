@@ -14,9 +14,12 @@ create table target_urls (
     -- When the first probe of this URL started.
     since timestamptz not null,
     url text not null,
+    -- How often this table had changed when the row came; see horizon.
+    version bigint not null,
     primary key (target_id, location_id, since)
 );
 create index on target_urls (url);
+create index on target_urls (version);
 
 -- The certificates that targets have shown. The one in use is the one seen last.
 create table certificates (
@@ -147,7 +150,8 @@ create table horizon (
     only_row boolean primary key default true check (only_row),
     chunks_from timestamptz not null default '-infinity',
     summaries_from timestamptz not null default '-infinity',
-    -- How often target_urls has changed. What an instance of flush remembers of it is true as long as this is the same.
+    -- How often target_urls has changed: what an instance of flush remembers of a monitor is true as long as none of its rows
+    -- is of a later version. Whoever changes that table holds this row.
     url_changes bigint not null default 0
 );
 insert into horizon default values;

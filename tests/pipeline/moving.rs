@@ -451,3 +451,28 @@ async fn record_of_a_clock_that_is_wrong_does_not_pin_the_url() {
     let urls: Vec<_> = answer["stats"][0]["urls"].as_array().unwrap().iter().map(|named| &named["url"]).collect();
     assert_eq!(urls, ["https://late.test/", OLD, NEW]);
 }
+
+#[tokio::test]
+async fn instances_at_work_at_once_do_not_wait_for_the_new_monitors_of_others() {
+    let place = Place::new("moving_at_once").await;
+    run(&place.flush(), event(&[])).await.unwrap();
+    let now = Micros::from(timestamp::now()).0;
+    let shares = (0..24_usize).map(async |instance| {
+        let flush = place.flush();
+        for batch in 0..10_usize {
+            let record = |number: usize| {
+                // Some monitors are of all instances, others of one of them.
+                let monitor = if number < 5 { format!("all-{number}") } else { format!("{instance}-{batch}-{number}") };
+                let offset = instance * 1_000 + batch * 20 + number;
+                let at = now - HOUR + i64::try_from(offset).unwrap() * 1_000;
+                (offset, slot(OLD, Some(&monitor), "eu", MINUTE, at, json!({})))
+            };
+            run(&flush, event(&(0..20).map(record).collect::<Vec<_>>())).await.unwrap();
+        }
+    });
+    join_all(shares).await;
+
+    assert_eq!(place.count("select count(*) from probes").await, 24 * 10 * 20);
+    assert_eq!(place.count("select count(*) from targets").await, 5 + 24 * 10 * 15);
+    assert_eq!(place.count("select count(distinct target_id) from target_urls").await, 5 + 24 * 10 * 15);
+}

@@ -1,4 +1,2 @@
--- Until the end of this transaction nobody changes target_urls. Fails if it is not of the version $1.
-select 1 / (url_changes = $1)::integer
-from horizon
-for share
+-- Fails if the URLs of monitors ($2) have changed since the version $1.
+select 1 / (not exists (select from target_urls where version > $1 and target_id = any ($2)))::integer

@@ -9,18 +9,6 @@ with said as (
         lead(since, 1, 'infinity') over owner as next_since
     from unnest($1, $2, $3, $4, $5) as said (target_id, location_id, url, since, until)
     window owner as (partition by target_id, location_id order by since)
-), changed as (
-    select said.target_id, said.location_id, said.url, said.since
-    from said
-    left join lateral (
-        select url, since
-        from target_urls as stored
-        where stored.target_id = said.target_id and stored.location_id = said.location_id and stored.since <= said.since
-        order by since desc
-        limit 1
-    ) as before on true
-    where said.url is distinct from
-        case when before.since > said.since_before then before.url else coalesce(said.url_before, before.url) end
 ), again as (
     select said.target_id, said.location_id, other.url, later.probed_at as since
     from said
@@ -49,13 +37,30 @@ with said as (
     ) as other
     -- A URL that was stored for a time in between begins by itself.
     where other.since <= said.until and other.url <> said.url
+), changed as (
+    select said.target_id, said.location_id, said.url, said.since
+    from said
+    left join lateral (
+        select url, since
+        from target_urls as stored
+        where stored.target_id = said.target_id and stored.location_id = said.location_id and stored.since <= said.since
+        order by since desc
+        limit 1
+    ) as before on true
+    where said.url is distinct from
+        case when before.since > said.since_before then before.url else coalesce(said.url_before, before.url) end
+        or exists (
+            select from again
+            where again.target_id = said.target_id and again.location_id = said.location_id
+                and again.since > said.since_before and again.since < said.since
+        )
 ), stored as (
-    insert into target_urls (target_id, location_id, url, since)
-    select target_id, location_id, url, since from changed
+    insert into target_urls (target_id, location_id, url, since, version)
+    select target_id, location_id, url, since, (select url_changes + 1 from horizon) from changed
     union all
-    select target_id, location_id, url, since from again
+    select target_id, location_id, url, since, (select url_changes + 1 from horizon) from again
     on conflict (target_id, location_id, since) do update
-    set url = excluded.url
+    set url = excluded.url, version = excluded.version
     where target_urls.url <> excluded.url
     returning 1
 )

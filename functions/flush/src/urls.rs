@@ -1,12 +1,12 @@
 //! Which URL each monitor has, location by location: it changes with a deployment, and is not to stand in every row.
 //!
 //! A URL holds from its first probe until the next one, so a record that comes late, or between others, may change what was
-//! said of rows that are stored already. Each batch therefore ends with a look at the version of `target_urls`, under a lock:
-//! one batch at a time changes it, after all others that were under way, and those that relied on what it was begin again.
+//! said of rows that are stored already. Each batch therefore ends with a look at `target_urls` under a lock: one batch at a
+//! time changes it, after all others that are about to end, and those that relied on what it was begin again.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::join;
@@ -22,17 +22,20 @@ use crate::{dictionary::monitor, row::Row};
 /// Clocks may differ, but not by more than this: a URL that begins later is not the one of now.
 pub(crate) const MAX_AHEAD: Duration = Duration::from_secs(86_400);
 
+/// For how long what is stored is remembered: to check it, all that was changed since is looked at.
+const KNOWN_FOR: Duration = Duration::from_secs(600);
+
 /// The URLs of monitors.
 #[derive(Default)]
 pub(crate) struct Urls {
-    /// The version of `target_urls` that `known` is of.
-    version: i64,
+    /// The version of `target_urls` that `known` is of, or a later one, and when that was; `None` where nothing is known.
+    version: Option<(i64, Instant)>,
     /// What is stored, each with when it begins, in the order of time.
     known: HashMap<Owner, Vec<(Micros, String)>>,
     /// What the rows of a batch say that differs from that, and what they say next, in the order of time.
     said: BTreeMap<Owner, Vec<Said>>,
-    /// Whether rows of the batch rely on what is known.
-    is_relied_on: bool,
+    /// The monitors that rows of the batch are of.
+    targets: BTreeSet<i32>,
 }
 
 /// Probes of one URL, with no other one between them.
@@ -63,16 +66,16 @@ fn owner(row: &Row<'_>) -> Owner {
 impl Urls {
     /// Learns what is stored of the monitors that rows are of, as far as it is not known.
     pub(crate) async fn learn(&mut self, client: &Client, rows: &[Row<'_>]) -> Result<(), Error> {
+        if self.version.is_some_and(|(_, since)| since.elapsed() > KNOWN_FOR) {
+            *self = Self::default();
+        }
         let unknown =
             |row: &&Row<'_>| monitor(&row.observation.record).is_some() && !self.known.contains_key(&owner(row));
         let unknown: BTreeSet<Owner> = rows.iter().filter(unknown).map(owner).collect();
         if unknown.is_empty() {
             return Ok(());
         }
-        // Those that were known are of another version, if that has changed.
-        let all = rows.iter().filter(|row| monitor(&row.observation.record).is_some()).map(owner);
-        let all: BTreeSet<Owner> = if self.known.is_empty() { unknown } else { all.collect() };
-        let (targets, locations): (Vec<i32>, Vec<i16>) = all.iter().copied().unzip();
+        let (targets, locations): (Vec<i32>, Vec<i16>) = unknown.iter().copied().unzip();
         let owners: [(&(dyn ToSql + Sync), Type); 2] = [(&targets, Type::INT4_ARRAY), (&locations, Type::INT2_ARRAY)];
         // The version first: what is read after it is of that version, or of a later one, which is found out at the end.
         let (version, stored) = join!(
@@ -80,11 +83,9 @@ impl Urls {
             client.query_typed(include_str!("select_target_urls.sql"), &owners),
         );
         let version = version?.first().map_or(Ok(0), |row| row.try_get(0))?;
-        if version != self.version {
-            self.known.clear();
-        }
-        self.version = version;
-        self.known.extend(all.into_iter().map(|owner| (owner, Vec::new())));
+        // What was known before is of an earlier version.
+        self.version.get_or_insert((version, Instant::now()));
+        self.known.extend(unknown.into_iter().map(|owner| (owner, Vec::new())));
         for row in stored? {
             let entry = (row.try_get(2)?, row.try_get(3)?);
             self.known.entry((row.try_get(0)?, row.try_get(1)?)).or_default().push(entry);
@@ -103,7 +104,7 @@ impl Urls {
         if monitor(record).is_none() {
             return;
         }
-        self.is_relied_on = true;
+        self.targets.insert(row.key.target_id);
         let (owner, at) = (owner(row), row.key.probed_at);
         let known = self.known.get(&owner).map(Vec::as_slice).unwrap_or_default();
         let before =
@@ -124,12 +125,17 @@ impl Urls {
 
     /// Stores what was said, and with it the URL that each monitor has now. All of it is sent together.
     pub(crate) async fn store(&self, client: &Client) -> Result<(), UrlError> {
-        if !self.is_relied_on {
+        if self.targets.is_empty() {
             return Ok(());
         }
-        let version: [(&(dyn ToSql + Sync), Type); 1] = [(&self.version, Type::INT8)];
+        let version = self.version.map_or(0, |(version, _)| version);
+        let relied_on: Vec<i32> = self.targets.iter().copied().collect();
+        let relied_on: [(&(dyn ToSql + Sync), Type); 2] = [(&version, Type::INT8), (&relied_on, Type::INT4_ARRAY)];
+        let check = client.execute_typed(include_str!("check_target_urls.sql"), &relied_on);
         if self.said.is_empty() {
-            return checked(client.execute_typed(include_str!("check_target_urls.sql"), &version).await);
+            let (shared, is_true) = join!(client.execute_typed(include_str!("share_target_urls.sql"), &[]), check);
+            shared?;
+            return checked(is_true);
         }
         let said: Vec<_> = self.said.iter().flat_map(|(owner, said)| said.iter().map(|said| (*owner, said))).collect();
         let (targets, locations): (Vec<i32>, Vec<i16>) = said.iter().map(|(owner, _)| *owner).unzip();
@@ -145,26 +151,28 @@ impl Urls {
             (&until, Type::TIMESTAMPTZ_ARRAY),
         ];
         let of_now: [(&(dyn ToSql + Sync), Type); 2] = [(&targets, Type::INT4_ARRAY), (&latest, Type::TIMESTAMPTZ)];
-        let (locked, inserted, updated) = join!(
-            client.execute_typed(include_str!("lock_target_urls.sql"), &version),
+        let (locked, is_true, inserted, updated) = join!(
+            client.execute_typed(include_str!("lock_target_urls.sql"), &[]),
+            check,
             client.execute_typed(include_str!("insert_target_urls.sql"), &parameters),
             client.execute_typed(include_str!("update_target_urls.sql"), &of_now),
         );
-        checked(locked)?;
+        locked?;
+        checked(is_true)?;
         Ok(inserted.and(updated).map(drop)?)
     }
 
     /// What a batch said is stored.
     pub(crate) fn stored(&mut self) {
         if self.said.is_empty() {
-            self.is_relied_on = false;
+            self.targets.clear();
         } else {
             *self = Self::default();
         }
     }
 }
 
-/// Whether the version was the one that is known, by the answer to a statement that else divides by zero.
+/// Whether what is known is true, by the answer to a statement that else divides by zero.
 fn checked(answer: Result<u64, Error>) -> Result<(), UrlError> {
     match answer {
         Err(error) if error.code() == Some(&SqlState::DIVISION_BY_ZERO) => Err(UrlError::Outdated),
