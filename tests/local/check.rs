@@ -22,7 +22,7 @@ pub(crate) fn run(file: &Path) -> ExitCode {
 
 fn check(file: &Path) -> Result<String> {
     let name = file.display().to_string();
-    let text = fs::read_to_string(file).map_err(|error| anyhow!("{name}: {error}"))?;
+    let text = read(file).map_err(|error| anyhow!("{name}:{error}"))?;
     let mut env = Env::new(&process);
     let defaults = Defaults::from_env(&mut env);
     let defaults = env.finish(defaults)?;
@@ -35,4 +35,16 @@ fn check(file: &Path) -> Result<String> {
         good += &format!("\n  ${{{reference}}} can be resolved in AWS only");
     }
     Ok(good)
+}
+
+/// The text of a file, or where it is none.
+fn read(file: &Path) -> Result<String, String> {
+    let bytes = fs::read(file).map_err(|error| format!(" {error}"))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let good = String::from_utf8_lossy(error.as_bytes().get(..good).unwrap_or_default()).into_owned();
+        let (line, column) =
+            (good.matches('\n').count() + 1, good.chars().rev().take_while(|character| *character != '\n').count() + 1);
+        format!("{line}:{column}: this is not UTF-8: save the file as UTF-8")
+    })
 }
