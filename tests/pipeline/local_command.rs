@@ -182,14 +182,15 @@ async fn a_file_of_monitors_is_checked_without_running_anything() {
     let directory = directory("local_check");
     std::fs::create_dir_all(&directory).unwrap();
     let file = directory.join("monitors.yaml");
-    let check = async |text: &str| {
-        std::fs::write(&file, text).unwrap();
+    let check_bytes = async |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
         let mut command = example("local");
         command.args(["--check", "monitors.yaml"]).current_dir(&directory);
         let output = output(command).await;
         let [out, err] = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
         (output.status.success(), out, err)
     };
+    let check = async |text: &str| check_bytes(text.as_bytes()).await;
 
     let good = "monitors:\n- {id: a, url: 'http://a.test', body: '${ssm:/key}'}\n- {id: b, url: 'http://b.test', enabled: false}";
     let said = "monitors.yaml is good: 1 to be probed, 1 not enabled\n  ${ssm:/key} can be resolved in AWS only\n";
@@ -200,6 +201,11 @@ async fn a_file_of_monitors_is_checked_without_running_anything() {
     assert_eq!(lines.len(), 2, "{err}");
     assert!(lines[0].starts_with("monitors.yaml:2:16: \"a.test\" is not a URL"), "{err}");
     assert!(lines[1].starts_with("monitors.yaml:2:33: this is 1: expected a duration with its unit"), "{err}");
+    let latin = check_bytes(b"monitors:\n- {id: caf\xe9, url: 'http://a.test'}\n").await;
+    assert_eq!(latin.2, "monitors.yaml: line 2, column 11 is not UTF-8 text; save the file as UTF-8\n");
+    let (is_good, _, err) =
+        check("{\"monitors\": [{\"id\": \"\\ud83d\\udea8\", \"url\":\t\"http:\\/\\/a.test\"}]}").await;
+    assert!(is_good, "{err}");
     // The one that is shipped.
     let mut command = example("local");
     command.arg("--check").arg(workspace().join("functions/probe/monitors.yaml"));

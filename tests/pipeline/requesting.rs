@@ -16,7 +16,10 @@ use shared::{
     timestamp,
 };
 
-use tokio::{io::AsyncReadExt as _, net::TcpListener};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 use crate::support::{free_port, lookup};
 
@@ -212,7 +215,8 @@ async fn an_answer_is_held_against_everything_that_is_expected_of_it() {
         ("/fast", "certificate_days: 1", Some("there is no certificate")),
     ];
     for (page, expect, wrong) in cases {
-        let file = format!("monitors: [{{id: a, url: '{}', expect: {{{expect}}}}}]", website.url(page));
+        let url = website.url(page);
+        let file = format!("monitors: [{{id: a, url: '{url}', redirects: {{max: 10}}, expect: {{{expect}}}}}]");
         let record = prober.monitor(&file).await;
 
         let expected = if wrong.is_some() { Outcome::Down } else { Outcome::Up };
@@ -251,7 +255,7 @@ async fn what_is_as_expected_but_slow_is_degraded() {
     };
 
     assert_eq!(outcome("/slow/100", "99ms").await, Outcome::Degraded);
-    assert_eq!(outcome("/slow/100", "60s").await, Outcome::Up);
+    assert_eq!(outcome("/slow/100", "59s").await, Outcome::Up);
     assert_eq!(outcome("/failing", "1ms").await, Outcome::Down);
 }
 
@@ -271,5 +275,112 @@ async fn a_monitor_says_how_it_is_requested() {
     let record = prober.monitor(&monitor("/hang", "timeout: 100ms")).await;
     assert_eq!(record.error.unwrap().message, "not finished within 100 ms: waiting for the first byte");
     let record = prober.monitor(&monitor("/fast", "method: POST, body: hello")).await;
+    assert_eq!(record.outcome(), Outcome::Up, "{record:?}");
+}
+
+/// The URL of a server that sends these bytes to whoever asks, and hangs up.
+async fn serve(response: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                connection.read_buf(&mut head).await.unwrap();
+            }
+            connection.write_all(&response).await.unwrap();
+        }
+    });
+    url
+}
+
+fn response(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head =
+        format!("HTTP/1.1 {status} Page\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn body_is_decoded_by_its_codings_and_charset_before_it_is_judged() {
+    const BROTLI: &[u8] = b"\x0b\x02\x80hello\x03";
+    let prober = requester(60_000);
+    let (assertion, body) = (Some(FailureKind::Assertion), Some(FailureKind::Body));
+    let mut wrong = Vec::new();
+    let gzipped = gzip(b"the word");
+    let cut = &gzipped[..gzipped.len() - 9];
+    for (response, expect, kind_of_it, words) in [
+        // Nothing to decode.
+        (b"HTTP/1.1 204 No\r\ncontent-encoding: gzip\r\n\r\n".to_vec(), "body: {matches: ^$}", None, ""),
+        (b"HTTP/1.1 304 No\r\ncontent-encoding: gzip\r\n\r\n".to_vec(), "body: {matches: ^$}", None, ""),
+        (response(200, "content-encoding: gzip\r\n", b""), "body: {matches: ^$}", None, ""),
+        (response(200, "content-encoding: gzip\r\n", cut), "body: {contains: the}", body, "cannot be decompressed"),
+        // Codings that are unknown, and several.
+        (response(200, "content-encoding: none\r\n", b"the word"), "body: {contains: the word}", None, ""),
+        (
+            response(200, "content-encoding: br\r\n", BROTLI),
+            "body: {contains: hello}",
+            body,
+            "the content coding \"br\"",
+        ),
+        (
+            response(200, "content-encoding: GZIP\r\ncontent-encoding: , identity,x-gzip\r\n", &gzip(&gzipped)),
+            "body: {contains: the word}",
+            None,
+            "",
+        ),
+        // The status first, and all of it.
+        (
+            response(503, "content-encoding: br\r\n", BROTLI),
+            "headers: {x-a: b}, body: {contains: hello}",
+            assertion,
+            "HTTP status 503: expected below 400; there is no header x-a: expected \"b\"; the body has the content coding \"br\"",
+        ),
+        // Charsets.
+        (
+            response(200, "content-type: text/html; charset=Shift_JIS\r\n", b"\x93\xfa\x96\x7b"),
+            "body: {contains: 日本}",
+            None,
+            "",
+        ),
+        (response(200, "", "\u{feff}{\"a\": 1}".as_bytes()), "body: {json: {path: $.a, equals: 1.0}}", None, ""),
+        // Exact numbers, and paths that are looked up right.
+        (
+            response(200, "", b"{\"a\": 18446744073709551615}"),
+            "body: {json: {path: $.a, equals: 18446744073709551614}}",
+            assertion,
+            "$.a is 18446744073709551615: expected 18446744073709551614",
+        ),
+        (response(200, "", b"{\"a\": [10.0]}"), "body: {json: {path: $.a, equals: [10]}}", None, ""),
+        (
+            response(200, "", b"[[0],[42]]"),
+            "body: {json: {path: '$[?@[?@>1]]', exists: false}}",
+            assertion,
+            "is [42]: expected nothing",
+        ),
+        (
+            response(200, "", format!("[{}0]", "0,".repeat(40_000)).as_bytes()),
+            "body: {json: {path: '$[?count($..*) > 1]', exists: true}}",
+            assertion,
+            "it takes more than 2000000 steps in this document: expected a more specific path",
+        ),
+    ] {
+        let file = format!("monitors: [{{id: a, url: '{}', expect: {{{expect}}}}}]", serve(response).await);
+        let record = prober.monitor(&file).await;
+
+        let message = record.error.as_ref().map(|error| error.message.as_str()).unwrap_or_default();
+        if kind(&record) != kind_of_it || !message.contains(words) {
+            wrong.push(format!("{expect}: {:?} {message}", kind(&record)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let head = serve(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 100\r\n\r\n".to_vec()).await;
+    let record = prober.monitor(&format!("monitors: [{{id: a, url: '{head}', method: HEAD}}]")).await;
     assert_eq!(record.outcome(), Outcome::Up, "{record:?}");
 }

@@ -45,12 +45,18 @@ impl Env<'_> {
     }
 }
 
-/// The text that bytes are.
+/// Decodes the bytes of a file as UTF-8.
 ///
 /// # Errors
-/// They are not UTF-8; with the remedy.
+/// Line and column of the first byte that is not UTF-8, with the remedy.
 pub fn text(bytes: Vec<u8>) -> Result<String, String> {
-    String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text; save it as UTF-8".to_owned())
+    String::from_utf8(bytes).map_err(|error| {
+        let (bytes, end) = (error.as_bytes(), error.utf8_error().valid_up_to());
+        let valid = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default());
+        let (line, column) =
+            valid.split('\n').enumerate().last().map_or((1, 1), |(at, last)| (at + 1, last.chars().count() + 1));
+        format!("line {line}, column {column} is not UTF-8 text; save the file as UTF-8")
+    })
 }
 
 /// Reads a file that has at least one byte.

@@ -183,7 +183,13 @@ fn charset(headers: &HeaderMap) -> Option<&'static Encoding> {
         let (name, value) = parameter.split_once('=')?;
         name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches(['"', '\'']).trim().to_owned())
     };
-    let label = line.split(';').skip(1).find_map(parameter)?;
+    // A semicolon in quotes separates nothing.
+    let mut is_quoted = false;
+    let separates = |character: char| {
+        is_quoted ^= character == '"';
+        character == ';' && !is_quoted
+    };
+    let label = line.split(separates).skip(1).find_map(parameter)?;
     Encoding::for_label_no_replacement(label.as_bytes())
 }
 
@@ -322,6 +328,7 @@ mod tests {
             ("text/html", "né".as_bytes(), "né"),
             ("text/html; charset=ISO-8859-1", b"n\xe9", "né"),
             ("text/html;x=y; CharSet=\"Latin1\" ; z", b"n\xe9", "né"),
+            ("text/html; x=\"; charset=utf-8\"; charset=latin1", b"n\xe9", "né"),
             ("text/plain; charset=Shift_JIS", b"\x93\xfa\x96\x7b", "日本"),
             ("text/plain; charset='utf-16le'", &utf16, "né"),
             ("text/plain; charset=utf-16be", b"\0n\0\xe9", "né"),

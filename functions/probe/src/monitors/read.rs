@@ -1,6 +1,10 @@
 //! A monitor from the keys of a file.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 use reqwest::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use shared::{
@@ -109,9 +113,9 @@ fn settings(
 
 /// One name, or a list of names, each once.
 fn names(node: &Node, mistakes: &mut Mistakes) -> Vec<String> {
-    let nodes = node.as_list().unwrap_or_default();
-    for (index, node) in nodes.iter().enumerate() {
-        if nodes.iter().take(index).any(|other| other == node) {
+    let mut known = BTreeSet::new();
+    for node in node.as_list().unwrap_or_default() {
+        if node.as_text().is_some_and(|name| !known.insert(name)) {
             mistakes.at(node, format!("{} is there twice: expected it once", node.kind()));
         }
     }
@@ -210,14 +214,14 @@ fn headers(both: [Option<&Node>; 2], secrets: &Secrets, mistakes: &mut Mistakes)
 
 /// The entries of a mapping whose names are names of headers, each once.
 fn header_names<'map>(map: &'map Map, mistakes: &mut Mistakes) -> Vec<(&'map Entry, HeaderName)> {
-    let mut names: Vec<(&Entry, HeaderName)> = Vec::new();
+    let (mut names, mut known) = (Vec::new(), HashSet::new());
     for entry in map.entries() {
-        let Ok(name) = entry.name.parse() else {
+        let Ok(name) = entry.name.parse::<HeaderName>() else {
             let text = format!("{:?} is no name of a header: expected letters, digits and hyphens", entry.name);
             mistakes.at_place(entry.place, text);
             continue;
         };
-        if names.iter().any(|(_, other)| *other == name) {
+        if !known.insert(name.clone()) {
             let text = format!("{:?} is there twice, in capitals and small letters: expected it once", entry.name);
             mistakes.at_place(entry.place, text);
         }
