@@ -18,6 +18,8 @@ use crate::json::Node;
 
 /// Changed documents of each kind in a run of `cargo test`.
 const DOCUMENTS: usize = 5_000;
+/// The same where each is answered as a request.
+const REQUESTS: usize = 1_500;
 
 /// The JSON files of some folders.
 fn documents(folders: &[&str]) -> Vec<Node> {
@@ -34,11 +36,11 @@ fn documents(folders: &[&str]) -> Vec<Node> {
 
 /// Each document with random changes to a closure. A macro, since a target is named after the function that it is in.
 macro_rules! each {
-    ($documents:expr, $target:expr) => {{
+    ($documents:expr, $count:expr, $target:expr) => {{
         static DOCUMENTS_OF_TARGET: LazyLock<Vec<Node>> = LazyLock::new(|| $documents);
         let target: fn(&str) = $target;
         DOCUMENTS_OF_TARGET.iter().for_each(|document| target(&document.changed(&[])));
-        check!().with_iterations(DOCUMENTS).with_max_len(40).for_each(|input: &[u8]| {
+        check!().with_iterations($count).with_max_len(40).for_each(|input: &[u8]| {
             let Some((&which, changes)) = input.split_first() else { return };
             let document = &DOCUMENTS_OF_TARGET[usize::from(which) % DOCUMENTS_OF_TARGET.len()];
             target(&document.changed(changes));
@@ -61,7 +63,7 @@ static STATS: LazyLock<Stats> = LazyLock::new(|| {
 
 #[test]
 fn http_event() {
-    each!(documents(&["events", "functions/stats/fixtures"]), |text| {
+    each!(documents(&["events", "functions/stats/fixtures"]), REQUESTS, |text| {
         // Lambda sends no event that is not JSON.
         let Ok(event) = serde_json::from_str::<Box<RawValue>>(text) else { return };
         let answer = RUNTIME.block_on(handle(&STATS, LambdaEvent::new(event, Context::default()))).unwrap();
@@ -86,7 +88,7 @@ fn http_event() {
 
 #[test]
 fn kafka_event_with_changes() {
-    each!(documents(&["events", "functions/flush/fixtures"]), |text| {
+    each!(documents(&["events", "functions/flush/fixtures"]), DOCUMENTS, |text| {
         match KafkaEvent::read(text) {
             Ok(event) => {
                 let records = event.records.len();
@@ -101,7 +103,7 @@ fn kafka_event_with_changes() {
 
 #[test]
 fn schedule_event() {
-    each!(documents(&["events", "tests/fuzzing/schedules"]), |text| {
+    each!(documents(&["events", "tests/fuzzing/schedules"]), DOCUMENTS, |text| {
         // The runtime refuses what is not JSON before probe sees it.
         let Ok(event) = serde_json::from_str::<Value>(text) else { return };
         let second = Duration::from_secs(1);
@@ -119,4 +121,34 @@ fn schedule_event() {
             Err(error) => assert!(error.to_string().contains("Accepted are"), "{error}"),
         }
     });
+}
+
+#[test]
+fn events_of_the_repository_are_what_their_names_promise() {
+    let event = |name: &str| {
+        let path = format!("{}/../../events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        fs::read_to_string(path).unwrap()
+    };
+    let tick = |name: &str| Tick::from_event(&serde_json::from_str(&event(name)).unwrap()).unwrap();
+    let urls = |urls: &[&str]| Selection::Urls(urls.iter().map(|&url| url.to_owned()).collect());
+
+    assert_eq!(tick("probe-default"), Tick::default());
+    assert_eq!(tick("probe-url").selection, urls(&["https://example.com"]));
+    assert_eq!(tick("probe-urls").selection, urls(&["https://example.com", "https://example.org"]));
+    let shard = tick("probe-shard").shard.unwrap();
+    assert_eq!((shard.index, shard.count), (0, 1));
+    let Selection::Monitors(text) = tick("probe-monitors").selection else { panic!("monitors are not carried") };
+    let second = Duration::from_secs(1);
+    let defaults = Defaults { timeout: second * 10, connect_timeout: second * 5, tick: second * 60 };
+    let monitors = Monitors::read(&text, &defaults, Secrets::default()).unwrap();
+    assert_eq!(monitors.enabled.iter().map(probe::monitors::Monitor::name).collect::<Vec<_>>(), ["homepage", "gone"]);
+    for (name, observations, rejects) in
+        [("kafka-msk", true, false), ("kafka-self-managed", true, false), ("kafka-bad-records", true, true)]
+    {
+        let batch = Batch::decode(KafkaEvent::read(&event(name)).unwrap());
+        assert_eq!((!batch.observations.is_empty(), !batch.rejects.is_empty()), (observations, rejects), "{name}");
+    }
+    // IAM lets it in; without a database there is no more of an answer.
+    let request = LambdaEvent::new(RawValue::from_string(event("stats-request")).unwrap(), Context::default());
+    assert_eq!(json!(RUNTIME.block_on(handle(&STATS, request)).unwrap())["statusCode"], 503);
 }

@@ -1,5 +1,10 @@
 //! The answer in other forms than JSON, health, and the description of it all.
 
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
 use serde_json::{Value, json};
 use shared::{Micros, timestamp};
 use stats::{Stats, StatsConfig};
@@ -107,6 +112,53 @@ async fn the_answer_is_metrics_for_prometheus() {
     .await;
     assert!(header(&response, "content-type").starts_with("application/openmetrics-text; version=1.0.0"));
     assert!(text(&response).ends_with("\n# EOF\n"));
+}
+
+#[tokio::test]
+async fn promtool_accepts_metrics_with_every_option() {
+    let has_promtool = Command::new("promtool").arg("--version").output().is_ok();
+    if !has_promtool && std::env::var_os("WEBSITE_MONITOR_TEST_ALL").is_none() {
+        eprintln!("not checked: promtool is missing; install it, such as by apt-get install prometheus");
+        return;
+    }
+    let place = Place::new("forms_promtool").await;
+    let first = probed(&place).await;
+    let other = |more: Value| {
+        let mut record = record_at("https://b.test/\n\"\\{}\u{1f980}", Micros(first.0 + 60_000_000));
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        record
+    };
+    let records = [
+        other(json!({"location": "us", "interval_ms": 60_000, "http_status_code": 503, "outcome": "down"})),
+        other(json!({"location": "eu", "outcome": "degraded", "phases": {"dns": 1}})),
+        other(
+            json!({"monitor": "m", "http_status_code": null, "response_time_ms": null, "outcome": "missed", "reason": "late"}),
+        ),
+    ];
+    flush::run(&place.flush(), batch(10, &records)).await.unwrap();
+    let stats = place.stats();
+
+    let windows = ["", "window=1h", "window=30d", "window=all"];
+    let percentiles = ["", "percentiles=50", "percentiles=0.000001,50,99.9,99.999999"];
+    let quorums = ["", "quorum=1", "quorum=majority", "quorum=all"];
+    let targets = ["", QUERY, "monitor=m", "tag=public", "url=https://nothing.test"];
+    let queries = windows.iter().flat_map(|window| percentiles.map(|percentiles| [*window, percentiles]));
+    let queries = queries.flat_map(|[window, percentiles]| quorums.map(|quorum| [window, percentiles, quorum]));
+    for (parts, target) in queries.zip(targets.iter().cycle()) {
+        let query =
+            [&parts[..], &[*target]].concat().into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("&");
+        for accept in ["text/plain", "application/openmetrics-text"] {
+            let response = request(&stats, "GET", &format!("/metrics?{query}"), &[("accept", accept)]).await;
+            assert_eq!(response.status(), 200, "{query}: {}", text(&response));
+            let mut promtool = Command::new("promtool");
+            promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut promtool = promtool.spawn().unwrap();
+            promtool.stdin.take().unwrap().write_all(text(&response).as_bytes()).unwrap();
+            let output = promtool.wait_with_output().unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            assert!(output.status.success() && said.is_empty(), "{query}: {}", String::from_utf8_lossy(&said));
+        }
+    }
 }
 
 #[tokio::test]

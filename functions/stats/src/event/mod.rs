@@ -84,7 +84,6 @@ impl Default for Request {
 ///
 /// # Errors
 /// The event is not an HTTP request. The form is known even then.
-#[must_use]
 pub fn read(event: &str) -> (Form, Result<Request, EventError>) {
     let fields = object(event).unwrap_or_default();
     let context = fields.get("requestContext").and_then(|context| object(context.get())).unwrap_or_default();
