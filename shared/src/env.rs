@@ -109,7 +109,6 @@ impl<'lookup> Env<'lookup> {
     }
 
     /// The lookup that this reads from.
-    #[must_use]
     pub fn lookup(&self) -> &'lookup dyn Fn(&str) -> Option<String> {
         self.lookup
     }

@@ -27,7 +27,7 @@ pub(crate) async fn run(run: &Run, probes: u32) -> Result<()> {
     let result = tokio::select! {
         result = batches => Err(result.err().unwrap_or_else(|| anyhow::anyhow!("the event source ended"))),
         result = probe_and_count(run, probes) => result,
-        result = run.failure() => Err(result.err().unwrap_or_else(|| anyhow::anyhow!("the stack ended"))),
+        reported = run.failure() => return Err(reported.into()),
     };
     let report = match (result, last_failure) {
         (Err(error), Some(failure)) => Err(error.context(format!("the last batch that failed: {failure}"))),

@@ -27,7 +27,7 @@ pub(crate) async fn run(run: &Run) -> Result<()> {
     tokio::select! {
         () = ticks => Ok(()),
         result = batches => result,
-        result = run.failure() => result,
+        reported = run.failure() => Err(reported.into()),
         () = board(run) => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ mod counted;
 mod endless;
 mod lines;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{fmt, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Parser;
@@ -70,6 +70,18 @@ struct Run {
     progress: Progress,
 }
 
+/// An error that was printed.
+#[derive(Debug)]
+struct Reported;
+
+impl fmt::Display for Reported {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a part of the stack ended")
+    }
+}
+
+impl std::error::Error for Reported {}
+
 impl Run {
     /// Invokes probe, as the schedule does.
     async fn tick(&self) -> Result<Value> {
@@ -78,15 +90,15 @@ impl Run {
         self.progress.patiently("waiting for probe", invocation).await
     }
 
-    /// Ends when a part of the stack does.
-    ///
-    /// # Errors
-    /// The part that ended; with the end of its log.
-    async fn failure(&self) -> Result<()> {
+    /// Ends when a part of the stack does, and prints which one with the end of its log: to stop the rest takes seconds.
+    async fn failure(&self) -> Reported {
         let mut check = interval(CHECK);
         loop {
             check.tick().await;
-            self.stack.check()?;
+            if let Err(error) = self.stack.check() {
+                self.progress.line(&format!("error: {error:#}"));
+                return Reported;
+            }
         }
     }
 }
@@ -127,7 +139,9 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            if !error.is::<Reported>() {
+                eprintln!("error: {error:#}");
+            }
             ExitCode::FAILURE
         }
     }

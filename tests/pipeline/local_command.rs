@@ -258,7 +258,7 @@ impl Running {
     /// Waits for its end; whether that was a success, and what was said.
     async fn end(mut self) -> (bool, String) {
         let child = tokio::task::spawn_blocking(move || self.child.wait().unwrap());
-        let status = tokio::time::timeout(Duration::from_secs(300), child).await.expect("it has no end").unwrap();
+        let status = tokio::time::timeout(Duration::from_secs(300), child).await.unwrap().unwrap();
         (status.success(), self.said.lock().unwrap().clone())
     }
 }
@@ -279,8 +279,8 @@ async fn function_or_emulator_that_is_killed_ends_the_command_with_its_name_and_
     let website = Website::start(0).await.unwrap();
     let directory = directory("local_killed");
     for (process, expected) in [
-        ("/debug/probe", "error: probe ended (command killed"),
-        ("/debug/flush", "error: flush ended (command killed"),
+        ("/debug/probe", "error: probe ended\n"),
+        ("/debug/flush", "error: flush ended\n"),
         ("cargo-lambda", "error: cargo lambda watch ended (killed by SIGKILL)"),
     ] {
         let mut command = local(&directory);
@@ -323,7 +323,7 @@ async fn function_that_ends_at_its_start_or_does_not_compile_is_reported_with_th
     // What the emulator starts in place of the function.
     let runner = format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_"));
     for (variable, program, expected) in [
-        (runner.as_str(), "/bin/false", "error: stats ended (command exited code=1)"),
+        (runner.as_str(), "/bin/false", "error: stats ended\n"),
         ("RUSTC", "/bin/false", "error: the functions do not build"),
     ] {
         let mut command = local(&directory);

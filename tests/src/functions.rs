@@ -25,8 +25,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long an invocation may take; the longest that Lambda allows behind a Kafka trigger is 14 minutes.
 const INVOKE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What the emulator says when a function ends; one that does not compile ends, too.
-const ENDS: [&str; 4] = ["command exited", "command killed", "command stopped", "command ended by exception"];
+/// What cargo says when a function does not compile, and the emulator, seconds later, when one ends.
+const ENDS: [&str; 5] =
+    ["could not compile", "command exited", "command killed", "command stopped", "command ended by exception"];
 
 /// The local Lambda emulator, serving the functions of this workspace.
 pub struct Functions {
@@ -35,11 +36,12 @@ pub struct Functions {
     log: Mutex<EmulatorLog>,
 }
 
-/// What the emulator says of the functions. It does not start one again that ended, and leaves its callers waiting.
+/// What the emulator and cargo say of the functions. The emulator does not start a function again that ended, and leaves its
+/// callers waiting.
 struct EmulatorLog {
     lines: LogLines,
-    /// Those that it started.
-    started: BTreeSet<String>,
+    /// The functions that were started.
+    running: BTreeSet<String>,
 }
 
 /// Invokes functions; may be cloned and outlive nothing.
@@ -111,7 +113,7 @@ impl Functions {
         let ready = || service.has_said("starting Runtime server") && TcpStream::connect(address).is_ok();
         service.wait_until(START_TIMEOUT, ready)?;
         let http = Client::builder().timeout(INVOKE_TIMEOUT).no_proxy().build()?;
-        let log = Mutex::new(EmulatorLog { lines: service.follow_log()?, started: BTreeSet::new() });
+        let log = Mutex::new(EmulatorLog { lines: service.follow_log()?, running: BTreeSet::new() });
         Ok(Self { client: FunctionsClient { http, address }, service, log })
     }
 
@@ -122,20 +124,22 @@ impl Functions {
     pub fn check(&self) -> Result<()> {
         self.service.check()?;
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        let EmulatorLog { lines, started } = &mut *log;
+        let EmulatorLog { lines, running } = &mut *log;
+        let mut end = None;
         for line in lines {
-            if let Some((_, function)) = line.split_once("starting lambda function") {
-                started.extend(function.split('"').nth(1).map(str::to_owned));
-            }
-            if let Some(end) = ENDS.iter().find_map(|end| Some(line.get(line.find(end)?..)?.to_owned())) {
-                let processes = self.service.processes();
-                let is_gone = |name: &&String| !processes.iter().any(|command| is_of(command, name));
-                let names: Vec<_> = started.iter().filter(is_gone).map(String::as_str).collect();
-                let names = if names.is_empty() { "a function".to_owned() } else { names.join(", ") };
-                return Err(anyhow!("{names} ended ({end})\n{}", self.service.log_tail()));
+            running.extend(started(&line).map(str::to_owned));
+            if ENDS.iter().any(|end| line.contains(end)) {
+                end = Some(format!("a function ended ({})", line.trim()));
             }
         }
-        Ok(())
+        let processes = self.service.processes();
+        let is_gone = |name: &&String| !processes.iter().any(|command| is_of(command, name));
+        let gone: Vec<_> = running.iter().filter(is_gone).map(String::as_str).collect();
+        // The emulator is one of them, where the system says.
+        if !processes.is_empty() && !gone.is_empty() {
+            end = Some(format!("{} ended", gone.join(", ")));
+        }
+        end.map_or(Ok(()), |end| Err(anyhow!("{end}\n{}", self.service.log_tail())))
     }
 
     /// What invokes them.
@@ -225,10 +229,14 @@ impl FunctionsClient {
     }
 }
 
-/// Whether a command line is that of a function, or of cargo that builds it.
+/// The function that cargo starts, by a line of its output: Running `target/debug/probe`.
+fn started(line: &str) -> Option<&str> {
+    line.trim().strip_prefix("Running `")?.strip_suffix('`')?.rsplit('/').next()
+}
+
+/// Whether a command line is that of a function, or of cargo that becomes it.
 fn is_of(command: &str, function: &str) -> bool {
-    let program = command.split(' ').next().unwrap_or_default();
-    program.rsplit('/').next() == Some(function) || command.ends_with(&format!("--bin {function}"))
+    command.rsplit('/').next() == Some(function) || command.ends_with(&format!("--bin {function}"))
 }
 
 /// Takes away what an outer `cargo run` or `cargo test` put into the environment: with it, the inner cargo would think

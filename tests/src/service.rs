@@ -175,11 +175,12 @@ impl Service {
         Ok(LogLines { log: BufReader::new(log), begun: String::new() })
     }
 
-    /// The command lines of the processes that the supervisor started, and of those that they started.
+    /// The command lines of the processes that the supervisor started, and of those that they started; none where the system
+    /// does not say.
     #[must_use]
     pub fn processes(&self) -> Vec<String> {
         let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).id().to_string();
-        let output = Command::new("ps").args(["-axo", "pid=,ppid=,args="]).output();
+        let output = Command::new("ps").args(["-ww", "-axo", "pid=,ppid=,args="]).output();
         let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         let all: Vec<_> = text.lines().filter_map(process).collect();
         let (mut parents, mut found) = (vec![supervisor], Vec::new());

@@ -340,34 +340,26 @@ fn start_parts(
     own_kafka: bool,
     progress: &Progress,
 ) -> Result<(Option<Postgres>, Option<Kafka>)> {
-    let (started, parts) = mpsc::channel();
-    let mut wanted = 0;
-    let mut start = |name: &'static str, work: Box<dyn FnOnce(&Detail) -> Result<Part> + Send>| {
-        let (started, progress) = (started.clone(), progress.clone());
-        wanted += 1;
-        // Where nobody waits any more, another part has failed.
-        thread::spawn(move || started.send(progress.step(name, work)).unwrap_or_default());
-    };
+    let (starting, parts) = mpsc::channel();
     let (directory, fresh) = (&config.directory, config.fresh);
     if own_postgres {
         let directory = directory.join("postgres");
-        start("Postgres", Box::new(move |_| Ok(Part::Postgres(Postgres::start(&directory, fresh, &[])?))));
+        start_part("Postgres", progress, &starting, move |_| {
+            Postgres::start(&directory, fresh, &[]).map(Part::Postgres)
+        });
     }
     if own_kafka {
         let directory = directory.join("kafka");
-        start("Kafka", Box::new(move |_| Ok(Part::Kafka(Kafka::start(&directory, fresh)?))));
+        start_part("Kafka", progress, &starting, move |_| Kafka::start(&directory, fresh).map(Part::Kafka));
     }
-    start(
-        "functions",
-        Box::new(|detail| {
-            functions::build_watched(|line| detail.set(line))?;
-            Ok(Part::Functions)
-        }),
-    );
-    drop(started);
+    start_part("functions", progress, &starting, |detail| {
+        functions::build_watched(|line| detail.set(line)).map(|()| Part::Functions)
+    });
+    // What is left are those of the threads: when the last one ends, so does the wait.
+    drop(starting);
     let (mut postgres, mut kafka) = (None, None);
-    for _ in 0..wanted {
-        match parts.recv().context("a part of the stack panicked while it started").flatten() {
+    for part in parts {
+        match part {
             Ok(Part::Postgres(started)) => postgres = Some(started),
             Ok(Part::Kafka(started)) => kafka = Some(started),
             Ok(Part::Functions) => {}
@@ -378,6 +370,18 @@ fn start_parts(
         }
     }
     Ok((postgres, kafka))
+}
+
+/// Starts a part on a thread of its own, which sends the part when it is ready, or why it is not.
+fn start_part(
+    name: &'static str,
+    progress: &Progress,
+    starting: &mpsc::Sender<Result<Part>>,
+    start: impl FnOnce(&Detail) -> Result<Part> + Send + 'static,
+) {
+    let (starting, progress) = (starting.clone(), progress.clone());
+    // Where nobody waits any more, another part has failed.
+    thread::spawn(move || starting.send(progress.step(name, start)).unwrap_or_default());
 }
 
 /// Stops what runs while the error is shown that ends this process. What is not stopped by then ends because this process does.
