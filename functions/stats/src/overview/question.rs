@@ -79,12 +79,10 @@ impl<'query> OverviewQuestion<'query> {
         let query = StatsQuery { compare: true, ..self.window(1, Some(Bucket::Hour)) };
         let asked = Asked::new(&query, self.scope, self.now);
         let previous = match asked.previous() {
-            Some(previous) => {
-                match snapshot.read(&HistoryQuery { urls_within: self.longest(), ..previous }).await {
-                    Err(HistoryError::NotKept { .. }) => None,
-                    previous => Some(previous?),
-                }
-            }
+            Some(previous) => match snapshot.read(&HistoryQuery { urls_within: self.longest(), ..previous }).await {
+                Err(HistoryError::NotKept { .. }) => None,
+                previous => Some(previous?),
+            },
             None => None,
         };
         let asked = HistoryQuery { states: true, urls_within: self.longest(), ..asked.history() };
