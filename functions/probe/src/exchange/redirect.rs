@@ -211,8 +211,8 @@ mod tests {
             (b"/a b\tc", "https://a.test/a%20bc"),
             ("https://bücher.test/".as_bytes(), "https://xn--bcher-kva.test/"),
         ] {
-            let location = location_of(302, &[location]).unwrap().unwrap();
-            assert_eq!(follow_to(Method::GET, 302, &location).unwrap().url.as_str(), expected);
+            let location = location_of(303, &[location]).unwrap().unwrap();
+            assert_eq!(follow_to(Method::GET, 303, &location).unwrap().url.as_str(), expected);
         }
     }
 

@@ -95,7 +95,10 @@ fn certificate(error: &CertificateError) -> String {
 
 /// The alert that a server sent in place of an answer.
 fn received(alert: AlertDescription) -> String {
-    let name = words(&alert);
+    let name = match alert {
+        AlertDescription::Unknown(number) => number.to_string(),
+        _ => words(&alert),
+    };
     match alert {
         AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {
             format!("the server refuses the TLS handshake with the alert {name}: {UNSUPPORTED}")
@@ -194,7 +197,7 @@ mod tests {
             (other("MaximumPathDepthExceeded").into(), "cannot be verified: maximum path depth exceeded"),
             (other("TrailingData(Foo)").into(), "cannot be verified: trailing data"),
             (Error::AlertReceived(AlertDescription::HandshakeFailure), "handshake failure: probe supports TLS 1.3"),
-            (Error::AlertReceived(AlertDescription::Unknown(200)), "the alert unknown"),
+            (Error::AlertReceived(AlertDescription::Unknown(200)), "the alert 200"),
             (PeerMisbehaved::TooManyEmptyFragments.into(), "too many empty fragments"),
             (InvalidMessage::MissingData("Foo").into(), "not TLS (missing data)"),
             (Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon), "no kx groups in common"),
