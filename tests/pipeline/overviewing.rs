@@ -246,6 +246,12 @@ async fn windows_end_when_the_answer_is_made() {
     for window in overview["targets"][0]["windows"].as_array().unwrap() {
         assert_eq!((&window["probes"], is_between(&window["to"], &before, &now())), (&json!(1), true), "{window}");
     }
+    let page = request(&stats, "GET", "/", &[]).await;
+    let seconds = |text: &str| text.rsplit('>').next().and_then(|text| text.strip_suffix(" s")?.parse::<i64>().ok());
+    let shown = text(&page).split("<span class=\"off-screen\"> of history").next().and_then(seconds);
+    let most = (Micros::from(timestamp::now()).0 - first.0) / 1_000_000 + 1;
+    assert!(shown.is_none_or(|shown| (5..=most).contains(&shown)), "{shown:?}: {}", text(&page));
+    assert!(most > 90 || shown.is_some(), "{}", text(&page));
     assert_eq!(failures["failures"].as_array().unwrap().len(), 1);
     assert!(is_between(&failures["to"], &before, &now()), "{failures}");
 

@@ -80,7 +80,8 @@ impl KafkaEvent {
             None => {
                 let fields: Vec<_> = event.keys().take(10).collect();
                 let hint = if event.contains_key("payload") { "; the event may be the text in payload" } else { "" };
-                return Err(EventError(format!("got the fields {fields:?}{hint}")));
+                let got = if fields.is_empty() { "no fields".to_owned() } else { format!("the fields {fields:?}") };
+                return Err(EventError(format!("got {got}{hint}")));
             }
         };
         let mut records = Vec::new();
@@ -298,6 +299,7 @@ mod tests {
             let error = read_event(&event).unwrap_err().to_string();
             assert!(error.contains("\"<topic>-<partition>\"") && !error.contains("secret"), "{error}");
         }
+        assert!(read_event(&json!({})).unwrap_err().to_string().ends_with("got no fields"));
         let kept = json!({"requestContext": {}, "payload": "{\"records\": {}}"});
         assert!(read_event(&kept).unwrap_err().to_string().ends_with("the event may be the text in payload"));
     }

@@ -54,7 +54,7 @@ fn row(target: &TargetOverview, as_of: Timestamp) -> String {
         labels
             .iter()
             .zip(&target.windows)
-            .map(|(label, window)| cell(label, "n c-uptime", &uptime(window, target.interval_ms, as_of))),
+            .map(|(label, window)| cell(label, "n c-uptime", &uptime(window, target.interval_ms))),
     );
     cells.extend(["p50", "p95", "p99"].iter().enumerate().map(|(index, label)| {
         let percentile = target.latency.percentiles.get(index);
@@ -134,7 +134,7 @@ fn length(seconds: i64) -> String {
 }
 
 /// The share of the slots that was up, cut to hundredths of a percent: 100 % is all.
-fn uptime(window: &WindowOverview, interval_ms: Option<i64>, as_of: Timestamp) -> String {
+fn uptime(window: &WindowOverview, interval_ms: Option<i64>) -> String {
     let share = window.uptime.as_ref().and_then(|uptime| uptime.by_probes);
     let Some(share) = share else { return "<span class=\"uptime\" data-level=\"none\">—</span>".to_owned() };
     let level = match share {
@@ -149,14 +149,14 @@ fn uptime(window: &WindowOverview, interval_ms: Option<i64>, as_of: Timestamp) -
     format!(
         "<span class=\"uptime\" data-level=\"{level}\">{percent}</span>{}{}",
         part.unwrap_or_default(),
-        young(window, interval_ms, as_of)
+        young(window, interval_ms)
     )
 }
 
 /// Of how much it is, where a target is not as old as the window; its first slot may be an interval away.
-fn young(window: &WindowOverview, interval_ms: Option<i64>, as_of: Timestamp) -> String {
+fn young(window: &WindowOverview, interval_ms: Option<i64>) -> String {
     let interval = interval_ms.unwrap_or(0) / 1_000;
-    let seconds = |from: Option<Timestamp>| from.map(|from| as_of.as_second() - from.as_second());
+    let seconds = |from: Option<Timestamp>| from.zip(window.to).map(|(from, to)| to.as_second() - from.as_second());
     match (seconds(window.from), seconds(window.first_probe_at)) {
         #[expect(clippy::cast_precision_loss, reason = "seconds of months")]
         (Some(whole), Some(seen)) if ((seen + interval) as f64) < PART * whole as f64 => {
