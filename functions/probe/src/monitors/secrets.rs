@@ -10,6 +10,8 @@ use std::{
 use shared::env::Hidden;
 use url::{Url, form_urlencoded};
 
+use super::document;
+
 /// Variables that are the credentials of the function's own role, or for Kafka and the database: a target is not to have them.
 const CREDENTIALS: [&str; 7] = [
     "AWS_ACCESS_KEY_ID",
@@ -70,10 +72,19 @@ pub(crate) fn outside(text: &str) -> BTreeSet<String> {
     all(text).into_iter().filter(|reference| is_outside(reference)).collect()
 }
 
-/// Whatever looks like a reference, for a whole file: a stray `${` in a comment is no mistake there.
-fn all(text: &str) -> BTreeSet<String> {
-    let references = text.split("${").skip(1).filter_map(|after| after.split_once('}'));
-    references.map(|(name, _)| name.to_owned()).collect()
+/// Whatever looks like a reference in the texts of a file, as they are without their escapes: JSON may have `/` as `\/`. A
+/// comment has none.
+fn all(file: &str) -> BTreeSet<String> {
+    let mut references = BTreeSet::new();
+    let mut add = |text: &str| {
+        let found = text.split("${").skip(1).filter_map(|after| after.split_once('}'));
+        references.extend(found.map(|(name, _)| name.to_owned()));
+    };
+    match document::parse(file) {
+        Ok(parsed) => parsed.documents.iter().for_each(|document| document.each_text(&mut add)),
+        Err(_) => add(file),
+    }
+    references
 }
 
 impl Secrets {
@@ -249,5 +260,8 @@ mod tests {
     fn what_is_outside_is_found_in_the_text() {
         let text = "a: ${ssm:/one} ${TOKEN}\nb: ${secretsmanager:two#key} ${ssm:/one}";
         assert_eq!(Vec::from_iter(outside(text)), ["secretsmanager:two#key", "ssm:/one"]);
+        let escaped = r#"{"a": "\u0024{ssm:\/one}", "b": ["$\u007bssm:\u002ftwo}"]}"#;
+        assert_eq!(Vec::from_iter(outside(escaped)), ["ssm:/one", "ssm:/two"]);
+        assert!(outside("a: 1 # ${ssm:/one}").is_empty());
     }
 }

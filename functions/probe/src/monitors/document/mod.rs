@@ -153,6 +153,16 @@ impl Node {
         }
     }
 
+    /// Calls `visit` with each text in it that is a value.
+    pub(crate) fn each_text(&self, visit: &mut impl FnMut(&str)) {
+        match &self.value {
+            Value::Text(text) => visit(text),
+            Value::List(nodes) => nodes.iter().for_each(|node| node.each_text(visit)),
+            Value::Map(map) => map.entries().iter().for_each(|entry| entry.node.each_text(visit)),
+            _ => {}
+        }
+    }
+
     /// The first value in it that JSON does not have.
     pub(crate) fn not_json(&self) -> Option<&Node> {
         match &self.value {

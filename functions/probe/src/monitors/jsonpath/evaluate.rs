@@ -228,7 +228,7 @@ impl<'node> Evaluation<'node> {
                 let found = self.operand(operand, node)?;
                 let Some(found) = found.as_deref().and_then(Node::as_text) else { return Ok(false) };
                 self.take(STEPS_PER_PATTERN.saturating_mul(1 + found.len() / BYTES_PER_STEP))?;
-                Ok(pattern::compile(found, *is_whole)?.is_match(text))
+                Ok(pattern::compile(found, *is_whole, pattern::MAX_FOUND_BYTES)?.is_match(text))
             }
         }
     }

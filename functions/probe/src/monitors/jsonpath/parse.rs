@@ -413,7 +413,7 @@ impl<'text> Reader<'text> {
                 let before = reader.at;
                 let pattern = match reader.value_argument()? {
                     Operand::Literal(Node { value: Value::Text(text), .. }) => {
-                        let compiled = pattern::compile(&text, is_whole);
+                        let compiled = pattern::compile(&text, is_whole, pattern::MAX_WRITTEN_BYTES);
                         Pattern::Written(compiled.map_err(|error| reader.wrong_at(before, &error))?)
                     }
                     operand => Pattern::Found { operand, is_whole },

@@ -2,17 +2,19 @@
 
 use regex::{Regex, RegexBuilder};
 
-/// How large a compiled pattern may become.
-const MAX_COMPILED_BYTES: usize = 1 << 20;
+/// How large a compiled pattern may become that a path has.
+pub(super) const MAX_WRITTEN_BYTES: usize = 10 << 20;
+/// How large one may become that a document has, which may be hostile.
+pub(super) const MAX_FOUND_BYTES: usize = 1 << 18;
 
-/// Compiles a pattern, which is to fit all of a text or a part of it.
+/// Compiles a pattern to fit all of a text, or a part of it.
 ///
 /// # Errors
 /// It is no regular expression.
-pub(super) fn compile(pattern: &str, is_whole: bool) -> Result<Regex, String> {
+pub(super) fn compile(pattern: &str, is_whole: bool, max_bytes: usize) -> Result<Regex, String> {
     let translated = translate(pattern);
     let anchored = if is_whole { format!(r"\A(?:{translated})\z") } else { translated };
-    let compiled = RegexBuilder::new(&anchored).size_limit(MAX_COMPILED_BYTES).build();
+    let compiled = RegexBuilder::new(&anchored).size_limit(max_bytes).build();
     compiled.map_err(|error| {
         // The last line says what is wrong; those before draw it.
         let error = error.to_string();
@@ -46,7 +48,7 @@ fn translate(pattern: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::compile;
+    use super::{MAX_FOUND_BYTES, MAX_WRITTEN_BYTES, compile};
 
     #[test]
     fn pattern_means_what_it_means_in_rfc_9485() {
@@ -61,10 +63,10 @@ mod tests {
             (r"\p{Lu}[^a]", "É1", true, true),
             ("", "a", false, true),
         ] {
-            let is_match = |is_whole| compile(pattern, is_whole).unwrap().is_match(text);
+            let is_match = |is_whole| compile(pattern, is_whole, MAX_FOUND_BYTES).unwrap().is_match(text);
             assert_eq!((is_match(true), is_match(false)), (whole, part), "{pattern} {text}");
         }
-        assert!(compile("a(", true).unwrap_err().contains("\"a(\" is not a regular expression"));
-        assert!(compile("((a{99}){99}){99}", false).is_err());
+        assert!(compile("a(", true, MAX_WRITTEN_BYTES).unwrap_err().contains("\"a(\" is not a regular expression"));
+        assert!(compile("((a{99}){99}){9}", false, MAX_FOUND_BYTES).is_err());
     }
 }
