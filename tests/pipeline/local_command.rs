@@ -234,9 +234,13 @@ impl Running {
     }
 
     /// Past its first tick and batch.
-    async fn until_it_works(&self) {
-        let has_said = |text| self.said.lock().unwrap().contains(text);
-        until("a tick and a batch", async || has_said(" published in ") && has_said(" stored, ")).await;
+    async fn until_it_works(&mut self) {
+        until("a tick and a batch", async || {
+            let said = self.said.lock().unwrap().clone();
+            assert_eq!(self.child.try_wait().unwrap(), None, "{said}");
+            said.contains(" published in ") && said.contains(" stored, ")
+        })
+        .await;
     }
 
     fn pid(&self) -> i32 {
@@ -267,7 +271,7 @@ impl Running {
 async fn running(directory: &Path, arguments: &[&str]) -> (Running, HashSet<i32>) {
     let mut command = local(directory);
     command.args(["--interval", "200ms"]).args(arguments);
-    let running = Running::start(command);
+    let mut running = Running::start(command);
     running.until_it_works().await;
     let processes = descendants(running.pid());
     (running, processes)
@@ -286,7 +290,7 @@ async fn function_or_emulator_that_is_killed_ends_the_command_with_its_name_and_
         let mut command = local(&directory);
         command.args(["--interval", "200ms", &website.url("/fast")]).envs(place.variables());
         command.env_remove("WM_URL");
-        let running = Running::start(command);
+        let mut running = Running::start(command);
         running.until_it_works().await;
 
         kill(running.process(process), Signal::SIGKILL).unwrap();
@@ -345,7 +349,7 @@ async fn directory_of_another_run_is_refused_at_once_with_its_process() {
         command.args(["--interval", "200ms", &website.url("/fast")]).envs(place.variables()).env_remove("WM_URL");
         command
     };
-    let first = Running::start(command());
+    let mut first = Running::start(command());
     first.until_it_works().await;
 
     let (is_success, said) = Running::start(command()).end().await;

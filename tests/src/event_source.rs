@@ -1,9 +1,9 @@
 //! The Kafka event source: consumes the topic in a group, hands batches to flush as Lambda would, and commits what was
 //! flushed.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::mpsc, thread, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rdkafka::{
     Message, Offset, Timestamp, TopicPartitionList,
@@ -22,6 +22,8 @@ use crate::{
 
 /// How long Kafka may take to say how far it is.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the consumer may take to leave its group.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What the event says of a record beside its key and value, at most.
 const ENVELOPE_BYTES: usize = 500;
 
@@ -99,11 +101,12 @@ pub async fn run(config: &EventSourceConfig, flush: &impl Invoke, mut observe: i
         .set("heartbeat.interval.ms", "1500")
         // A batch may be retried for long, and no other consumer waits for the partitions.
         .set("max.poll.interval.ms", "86400000");
-    let consumer: StreamConsumer<Context> = config.stream.create(&settings)?;
+    let leaving = Leaving(Some(config.stream.create(&settings)?));
+    let consumer = leaving.consumer()?;
     consumer.subscribe(&[&config.topic])?;
     let mut held = None;
     loop {
-        let batch = gather(&consumer, config, &mut held, &mut observe).await?;
+        let batch = gather(consumer, config, &mut held, &mut observe).await?;
         let event = lambda_event(&config.stream.bootstrap_server, &batch);
         let mut delay = config.retry_delay.0;
         loop {
@@ -118,6 +121,27 @@ pub async fn run(config: &EventSourceConfig, flush: &impl Invoke, mut observe: i
             delay = (delay * 2).min(config.retry_delay.1);
         }
         consumer.commit(&behind(&batch)?, CommitMode::Async)?;
+    }
+}
+
+/// A consumer that leaves its group when it is dropped. Kafka's client waits for the broker then, also for one that is gone.
+struct Leaving(Option<StreamConsumer<Context>>);
+
+impl Leaving {
+    fn consumer(&self) -> Result<&StreamConsumer<Context>> {
+        self.0.as_ref().context("the consumer has left its group")
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let consumer = self.0.take();
+        let (left, has_left) = mpsc::channel();
+        thread::spawn(move || {
+            drop(consumer);
+            left.send(()).unwrap_or_default();
+        });
+        has_left.recv_timeout(LEAVE_TIMEOUT).unwrap_or_default();
     }
 }
 
