@@ -137,10 +137,15 @@ function toolbar(route, asOf) {
   const windowMs = windowLength(route);
   const chosen = hasEnds(route) ? null : (route.window ?? "24h");
   const bucket = bucketsFor(windowMs).includes(route.bucket) ? route.bucket : "";
-  const to = hasEnds(route) ? Date.parse(route.to) : Date.parse(asOf) + MINUTE;
+  const last = Date.parse(asOf) + MINUTE;
+  const to = hasEnds(route) ? Date.parse(route.to) : last;
   const from = to - windowMs;
   const isKnown = Math.abs(from - windowMs) < LAST && Math.abs(to + windowMs) < LAST;
-  const move = (text, start, end) => h("a", { class: "button", "data-key": text, href: link(route, between(start, end)) }, text);
+  // No window ends in the future.
+  const move = (text, start, end) => {
+    const ahead = Math.max(end - last, 0);
+    return h("a", { class: "button", "data-key": text, href: link(route, between(start - ahead, end - ahead)) }, text);
+  };
   const field = (name, ms) => h("label", {}, h("span", {}, name === "from" ? "From (UTC)" : "To (UTC)"),
     h("input", { type: "datetime-local", name, required: true, "data-value": rfc3339(ms).slice(0, 16), value: rfc3339(ms).slice(0, 16) }));
   return h("div", { class: "toolbar", "data-key": "toolbar" },
