@@ -42,6 +42,8 @@ struct EmulatorLog {
     lines: LogLines,
     /// The functions that were started.
     running: BTreeSet<String>,
+    /// Those of them that had no process at the last look.
+    gone: BTreeSet<String>,
 }
 
 /// Invokes functions; may be cloned and outlive nothing.
@@ -113,7 +115,8 @@ impl Functions {
         let ready = || service.has_said("starting Runtime server") && TcpStream::connect(address).is_ok();
         service.wait_until(START_TIMEOUT, ready)?;
         let http = Client::builder().timeout(INVOKE_TIMEOUT).no_proxy().build()?;
-        let log = Mutex::new(EmulatorLog { lines: service.follow_log()?, running: BTreeSet::new() });
+        let log =
+            Mutex::new(EmulatorLog { lines: service.follow_log()?, running: BTreeSet::new(), gone: BTreeSet::new() });
         Ok(Self { client: FunctionsClient { http, address }, service, log })
     }
 
@@ -124,7 +127,7 @@ impl Functions {
     pub fn check(&self) -> Result<()> {
         self.service.check()?;
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        let EmulatorLog { lines, running } = &mut *log;
+        let EmulatorLog { lines, running, gone } = &mut *log;
         let mut end = None;
         for line in lines {
             running.extend(started(&line).map(str::to_owned));
@@ -132,12 +135,13 @@ impl Functions {
                 end = Some(format!("a function ended ({})", line.trim()));
             }
         }
+        // The emulator is one of them, where the system says. One that becomes another program has no name for a moment.
         let processes = self.service.processes();
-        let is_gone = |name: &&String| !processes.iter().any(|command| is_of(command, name));
-        let gone: Vec<_> = running.iter().filter(is_gone).map(String::as_str).collect();
-        // The emulator is one of them, where the system says.
-        if !processes.is_empty() && !gone.is_empty() {
-            end = Some(format!("{} ended", gone.join(", ")));
+        let is_gone = |name: &&String| !processes.is_empty() && !processes.iter().any(|command| is_of(command, name));
+        let before = std::mem::replace(gone, running.iter().filter(is_gone).cloned().collect());
+        let ended: Vec<_> = before.intersection(gone).map(String::as_str).collect();
+        if !ended.is_empty() {
+            end = Some(format!("{} ended", ended.join(", ")));
         }
         end.map_or(Ok(()), |end| Err(anyhow!("{end}\n{}", self.service.log_tail())))
     }
