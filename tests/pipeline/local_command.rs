@@ -2,14 +2,16 @@
 
 use std::{
     collections::HashSet,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex},
+    thread,
     time::Duration,
 };
 
-use local_stack::{website::Website, workspace};
+use local_stack::{front, website::Website, workspace};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -417,4 +419,31 @@ async fn however_it_ends_no_process_is_left_and_the_data_stays_until_it_is_throw
     let before = probes(&[url]).await;
     assert_eq!(probes(&[url]).await, before + 1);
     assert_eq!(probes(&["--fresh", url]).await, 1);
+}
+
+#[tokio::test]
+async fn front_hands_on_long_heads_of_any_bytes_and_leaves_out_bodies() {
+    let emulator = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = front::start(0, emulator.local_addr().unwrap()).unwrap();
+    let serving = thread::spawn(move || {
+        let (mut connection, _) = emulator.accept().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            connection.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        connection.write_all(b"HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\n\r\n").unwrap();
+        head
+    });
+    let path = "x".repeat(100_000);
+    let request: [&[u8]; 3] = [b"POST /", path.as_bytes(), b" HTTP/1.1\r\nx-a: \xff\r\nContent-Length: 4\r\n\r\nbody"];
+    let mut client = TcpStream::connect(address).unwrap();
+    client.write_all(&request.concat()).unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+
+    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+    let head = serving.join().unwrap();
+    assert!(head.len() > 100_000 && head.ends_with(b" HTTP/1.1\r\nx-a: \xff\r\nconnection: close\r\n\r\n"));
 }

@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-/// The longest head of a request.
-const MAX_HEAD: u64 = 64 << 10;
+/// The longest head of a request, which is more than the emulator takes.
+const MAX_HEAD: u64 = 1 << 20;
 /// How long a client may take to send one.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -30,22 +30,34 @@ pub fn start(port: u16, emulator: SocketAddr) -> io::Result<SocketAddr> {
     Ok(address)
 }
 
-/// Hands one request on, which has no body, and sends the answer back.
+/// Hands one request on, without its body since stats reads none, and sends the answer back.
 fn serve(mut client: TcpStream, emulator: SocketAddr) -> io::Result<()> {
     client.set_read_timeout(Some(PATIENCE))?;
-    let mut lines = BufReader::new(client.try_clone()?.take(MAX_HEAD)).lines();
-    let mut head = String::new();
+    let mut reader = BufReader::new(client.try_clone()?.take(MAX_HEAD));
+    let mut head = Vec::new();
     loop {
-        match lines.next().transpose()? {
-            None => return Ok(()),
-            Some(line) if line.is_empty() => break,
-            Some(line) if line.to_ascii_lowercase().starts_with("connection:") => {}
-            Some(line) => head = head + &line + "\r\n",
+        let mut line = Vec::new();
+        if reader.read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        if matches!(line.as_slice(), b"\r\n" | b"\n") {
+            break;
+        }
+        if !is_of_the_connection(&line) {
+            head.extend(line);
         }
     }
     let mut upstream = TcpStream::connect(emulator)?;
-    write!(upstream, "{head}connection: close\r\n\r\n")?;
+    upstream.write_all(&head)?;
+    upstream.write_all(b"connection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     upstream.read_to_end(&mut answer)?;
     client.write_all(&answer)
+}
+
+/// Whether a header line speaks of the connection, or of a body, which are not handed on.
+fn is_of_the_connection(line: &[u8]) -> bool {
+    const NAMES: [&[u8]; 4] = [b"connection", b"content-length", b"transfer-encoding", b"expect"];
+    let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
