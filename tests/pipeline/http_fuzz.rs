@@ -118,6 +118,10 @@ const ACCEPTED_HTTP2: &[Accepted] = &[
         },
     },
     Accepted {
+        reason: "a status below 100: RFC 9110 section 15 has none",
+        applies: |case| case.is_probe_strict() && matches!(case.curl, Verdict::Complete(..100, _)),
+    },
+    Accepted {
         reason: "a malformed block of headers in several frames: h2 loses sight of that, and the response is complete",
         applies: |case| case.is_probe_lenient() && kinds(&case.response).contains(&CONTINUATION),
     },

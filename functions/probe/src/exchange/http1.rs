@@ -81,9 +81,9 @@ fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Failure> {
     let lines: Vec<_> = headers.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes).collect();
     let codings = lines.join(&b", "[..]);
     let codings = String::from_utf8_lossy(&codings).to_ascii_lowercase();
-    let mut known = codings.split(',').map(str::trim).filter(|coding| !matches!(*coding, "" | "identity"));
+    let mut known = codings.split(',').map(str::trim).filter(|coding| !coding.is_empty());
     match (known.next(), known.next()) {
-        (None | Some("chunked"), None) => Ok(()),
+        (None | Some("chunked" | "identity"), None) => Ok(()),
         _ => Err(Failure {
             kind: FailureKind::Protocol,
             message: format!("the header transfer-encoding is {codings:?}: expected nothing but \"chunked\""),
