@@ -21,6 +21,9 @@ pub const MAX_NAME_BYTES: usize = 255;
 /// The most tags of a target: each is in every answer about it.
 pub const MAX_TAGS: usize = 50;
 
+/// 2000-01-01T00:00:00Z: an earlier timestamp comes from a clock that was never set.
+const EARLIEST: Timestamp = Timestamp::constant(946_684_800, 0);
+
 /// The highest number of an attempt.
 const MAX_ATTEMPT: u16 = (1 << 14) - 1;
 
@@ -160,11 +163,18 @@ impl Record {
         if self.url.is_empty() {
             return Err("url is empty".to_owned());
         }
+        if self.timestamp < EARLIEST {
+            let timestamp = timestamp::format(self.timestamp);
+            return Err(format!("timestamp is {timestamp}: expected {EARLIEST} or later; set the clock of the prober"));
+        }
         if let Some(status) = self.http_status_code.filter(|status| !(100..=999).contains(status)) {
             return Err(format!("http_status_code is {status}: expected 100 to 999"));
         }
         if self.http_status_code.is_some() && self.response_time_ms.is_none() {
             return Err("response_time_ms is null, but there is a response: http_status_code is not".to_owned());
+        }
+        if self.outcome == Some(Outcome::Missed) && self.response_time_ms.is_some() {
+            return Err("outcome is missed, but response_time_ms is not null: a missed slot has no request".to_owned());
         }
         if !(1..=MAX_ATTEMPT).contains(&self.attempt) {
             return Err(format!("attempt is {}: expected 1 to {MAX_ATTEMPT}", self.attempt));
@@ -283,6 +293,8 @@ mod tests {
             ("http_status_code", serde_json::json!(99)),
             ("http_status_code", serde_json::json!(1_000)),
             ("response_time_ms", serde_json::json!(null)),
+            ("timestamp", serde_json::json!("1999-12-31T23:59:59.999999Z")),
+            ("outcome", serde_json::json!("missed")),
             ("attempt", serde_json::json!(0)),
             ("attempt", serde_json::json!(16_384)),
             ("interval_ms", serde_json::json!(2_147_483_648_u32)),

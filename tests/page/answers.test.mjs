@@ -218,10 +218,12 @@ test("several monitors of one URL are told apart", () => withPage(browser, {}, a
     if (api) targets.push({ ...api, monitor: null });
   };
   await open(page, URL_);
+  const { targets } = await (await fetch(new URL("overview", URL_))).json();
   const address = new URL(await addressOf(page, "api"));
   await answerOtherwise(page, OVERVIEW, twice);
   await answerOtherwise(page, /\/failures/, twice);
   address.searchParams.delete("monitor");
+  address.searchParams.set("url", targets.find(({ monitor }) => monitor === "api").url);
   await page.goto(address.href);
   await page.waitForSelector(".failures tbody tr");
   assert.equal(await page.locator(".failures tbody tr").count(), 1);

@@ -102,6 +102,7 @@ test("the window can be changed without a mouse", () => at("shop", async (page) 
   await page.getByRole("link", { name: "Zoom out" }).press("Enter");
   await until("two days", async () => {
     const query = new URL(page.url()).searchParams;
+    assert.ok(Date.parse(query.get("to")) <= Date.now(), "a window never ends in the future");
     return Math.abs(Date.parse(query.get("to")) - Date.parse(query.get("from")) - 48 * 3_600_000) <= 120_000;
   });
   await page.locator(".ends summary").click();
@@ -195,7 +196,7 @@ test("the window ends where the server's clock is, not that of the browser", () 
   await page.goto(await addressOf(page, "shop"));
   await page.waitForSelector("input[name=to]", { state: "attached" });
   const ahead = Date.parse(`${await page.inputValue("input[name=to]")}Z`) - Date.parse(asOf);
-  assert.ok(ahead >= 60_000 && ahead <= 180_000, `${ahead} ms`);
+  assert.ok(ahead >= 0 && ahead <= 120_000, `${ahead} ms`);
   assert.match(await page.locator("#fresh").textContent(), /As of .* answered /);
 }));
 

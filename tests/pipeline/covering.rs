@@ -261,8 +261,8 @@ async fn missed_slot_starts_no_schedule() {
     };
     // As a console's sample event had it: before the first probe, and from a location without any other.
     let records = [
-        missed("1970-01-01", "eu"),
-        missed("1970-01-01", "us"),
+        missed("2000-01-01", "eu"),
+        missed("2000-01-01", "us"),
         missed("2026-11-22", "eu"),
         slot("12:00:00", "up", json!({})),
         slot("12:01:00", "up", json!({})),
@@ -275,7 +275,7 @@ async fn missed_slot_starts_no_schedule() {
         let entry = one(&place, query, "13:00:00").await;
         let coverage = json!({"expected": 10, "observed": 2, "missed": 4, "late": 0, "share": 0.2});
         assert_eq!(json!(&entry.figures.coverage), coverage);
-        assert_eq!(entry.figures.first_probe_at, Some("1970-01-01T00:00:00Z".parse().unwrap()));
+        assert_eq!(entry.figures.first_probe_at, Some("2000-01-01T00:00:00Z".parse().unwrap()));
     }
     assert_eq!(place.count("select count(*) from target_settings").await, 1);
 }

@@ -116,9 +116,8 @@ async fn whatever_decodes_can_be_stored() {
     last_and_late["interval_ms"] = json!(1);
     last_and_late["prober"] = json!({"late_ms": 1_000});
     let values = [
-        with("timestamp", json!("0001-01-01T00:00:00Z")),
+        with("timestamp", json!("2000-01-01T00:00:00Z")),
         with("timestamp", json!("9999-12-30T22:00:00.999999Z")),
-        with("timestamp", json!("1969-12-31T23:59:59.999999Z")),
         with("certificate_expires_at", json!("9999-12-30T00:00:00Z")),
         with("response_time_ms", json!(2_147_483.647)),
         no_request,
@@ -131,6 +130,7 @@ async fn whatever_decodes_can_be_stored() {
         with("error", json!({"kind": "tls", "message": "\u{1}\t\\x00\u{10ffff}".repeat(1_000)})),
         // These do not decode, and must not get as far as the table either.
         with("url", json!("https://a.test/\u{0}")),
+        with("timestamp", json!("1969-12-31T23:59:59.999999Z")),
         with("timestamp", json!("-009999-01-01T00:00:00Z")),
         with("response_time_ms", json!(1e300)),
         json!("{\"url\": \"unfinished"),
@@ -142,12 +142,10 @@ async fn whatever_decodes_can_be_stored() {
     let client = place.client().await;
     let reasons = client.query("select reason from rejects order by \"offset\"", &[]).await.unwrap();
     let reasons: Vec<&str> = reasons.iter().map(|row| row.get(0)).collect();
-    assert_eq!((summary.stored, summary.rejected), (13, 5), "{reasons:#?}");
+    assert_eq!((summary.stored, summary.rejected), (12, 6), "{reasons:#?}");
     // Closed long ago, it is sealed at once, and its row too old to stay.
-    let year_1 = "select sum(probes) from chunks where hour = '0001-01-01T00:00:00Z'";
-    assert_eq!(place.count(year_1).await, 1);
-    let before_1970 = "select count(*) from probes where probed_at = '1969-12-31T23:59:59.999999Z'";
-    assert_eq!(place.count(before_1970).await, 1);
+    let earliest = "select sum(probes) from chunks where hour = '2000-01-01T00:00:00Z'";
+    assert_eq!(place.count(earliest).await, 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::mpsc,
@@ -22,6 +22,7 @@ use shared::{
     env::{Env, print_duration},
 };
 use stats::StatsConfig;
+use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
     functions::{self, Functions},
@@ -50,6 +51,9 @@ const FILES: [&str; 5] = [
     "WM_STREAM_SSL_KEY_FILE",
     "WM_DB_SSL_CA_FILE",
 ];
+
+/// How long a server may take to accept a connection before Kafka's client tries.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What to run and where.
 pub struct StackConfig {
@@ -210,6 +214,21 @@ fn absolute(env: &Env<'_>) -> Result<Vec<(&'static str, String)>> {
     given.map(|(name, path)| Ok((name, std::path::absolute(path)?.display().to_string()))).collect()
 }
 
+/// Fails where every server refuses a connection at once. Kafka's client takes seconds to report that.
+async fn connect_to_any(servers: &str) -> io::Result<()> {
+    let mut refused = Ok(());
+    for server in servers.split(',').map(str::trim) {
+        let has_port = server.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let address = if has_port { server.to_owned() } else { format!("{server}:9092") };
+        match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+            // A server that is silent may only be slow: that is for Kafka's client to find out.
+            Ok(Ok(_)) | Err(_) => return Ok(()),
+            Ok(Err(error)) => refused = Err(error),
+        }
+    }
+    refused
+}
+
 impl Stack {
     /// Connects to the Kafka and the Postgres that are not started here, and makes the topic in the former. Returns the way to
     /// Kafka, if there is one.
@@ -225,6 +244,7 @@ impl Stack {
         let kafka = async {
             let Some(server) = &config.bootstrap_server else { return Ok(None) };
             let used = || format!("WM_STREAM_BOOTSTRAP_SERVER is {server}, which cannot be used");
+            connect_to_any(server).await.with_context(used)?;
             let stream = Stream::new(Connection::open(&config.stream).await.with_context(used)?);
             let made = create_topic(&stream, &config.topic, partitions).await;
             made.map_err(|error| {

@@ -79,7 +79,9 @@ impl DatabaseConfig {
                 env.required("WM_DB_CONNECTION_STRING", expected)
             }
         };
-        let mut postgres = text.parse::<Config>().unwrap_or_else(|error| {
+        let parsed = text.parse::<Config>();
+        let is_readable = parsed.is_ok();
+        let mut postgres = parsed.unwrap_or_else(|error| {
             env.mistake(format!(
                 "WM_DB_CONNECTION_STRING cannot be read{}; expected postgres://user:password@host:5432/db, with what is special \
                  in the password percent-encoded, sslmode one of disable, prefer, require, and a private CA in \
@@ -88,7 +90,7 @@ impl DatabaseConfig {
             ));
             Config::new()
         });
-        if !has_host(&postgres) && !text.is_empty() && secret.is_none() {
+        if is_readable && !has_host(&postgres) && !text.is_empty() && secret.is_none() {
             env.mistake(
                 "WM_DB_CONNECTION_STRING names no host: expected postgres://user:password@host:5432/db".to_owned(),
             );

@@ -60,6 +60,9 @@ impl Source {
                 Self::Urls(urls)
             }
         };
+        if matches!(&source, Self::Urls(urls) if urls.is_empty()) {
+            env.mistake("WM_URL has no URL: expected at least one, such as https://example.com".to_owned());
+        }
         let checked = match &source {
             Self::Urls(_) => source.read(defaults, |_| Err(String::new())),
             Self::File(_) => source.read(defaults, |_| Ok(NOT_HERE.to_owned())),

@@ -1,5 +1,7 @@
 //! What the environment says of Kafka.
 
+use std::net::Ipv6Addr;
+
 use rustls::pki_types::CertificateDer;
 use shared::{
     aws::secret::Secret,
@@ -8,6 +10,9 @@ use shared::{
 use x509_parser::parse_x509_certificate;
 
 pub use super::identity::{Certificate, Identity, Login};
+
+/// The longest name of a topic (Kafka's own limit).
+const MAX_TOPIC_BYTES: usize = 249;
 
 /// How Kafka is reached, and who we are there.
 #[derive(Debug, Clone)]
@@ -73,6 +78,12 @@ impl StreamConfig {
     pub fn from_env(env: &mut Env<'_>) -> Self {
         let brokers = Brokers::from_env(env);
         let topic = env.required("WM_STREAM_TOPIC", "the name of the topic that records go to");
+        if !topic.is_empty() && !is_topic(&topic) {
+            env.mistake(format!(
+                "WM_STREAM_TOPIC is {topic:?}: expected 1 to {MAX_TOPIC_BYTES} letters, digits, dots, underscores and hyphens, \
+                 and neither \".\" nor \"..\""
+            ));
+        }
         let expected = "a number from 1 to 10000, to make the topic with so many";
         let partitions = env.parsed("WM_STREAM_TOPIC_PARTITIONS", 0, expected, |count| (1..=10_000).contains(count));
         let security = Security::from_env(env);
@@ -100,7 +111,15 @@ impl Brokers {
         };
         let servers = env.optional("WM_STREAM_BOOTSTRAP_SERVER");
         match (servers, env.optional("WM_STREAM_CLUSTER_ARN")) {
-            (Some(servers), _) => Self::Servers(servers),
+            (Some(servers), _) => {
+                if let Some(wrong) = servers.split(',').map(str::trim).find(|server| !is_server(server)) {
+                    env.mistake(format!(
+                        "WM_STREAM_BOOTSTRAP_SERVER has {wrong:?}: expected host:port, with a port from 1 to 65535 and without a \
+                         scheme, several with commas"
+                    ));
+                }
+                Self::Servers(servers)
+            }
             (None, Some(arn)) => {
                 if !arn.starts_with("arn:") || !arn.contains(":kafka:") {
                     env.mistake(format!("WM_STREAM_CLUSTER_ARN is {arn:?}: expected arn:aws:kafka:…:cluster/…"));
@@ -116,6 +135,28 @@ impl Brokers {
             }
         }
     }
+}
+
+/// Whether Kafka accepts a name for a topic.
+fn is_topic(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    name.len() <= MAX_TOPIC_BYTES && name.bytes().all(is_allowed) && !matches!(name, "." | "..")
+}
+
+/// Whether text is a host with its port, or a host alone, for which Kafka's client takes port 9092. That client cuts a port
+/// that is too high instead of refusing it.
+fn is_server(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        // An IPv6 address alone.
+        Some((host, _)) if host.starts_with('[') && text.ends_with(']') => (text, None),
+        Some((host, port)) => (host, Some(port)),
+        None => (text, None),
+    };
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && !host.contains([':', '/', '[', ']', '@']) && !host.contains(char::is_whitespace),
+    };
+    is_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 impl Security {
@@ -156,4 +197,46 @@ pub(super) fn read_certificates(env: &mut Env<'_>, name: &str) -> (Option<String
         env.mistake(format!("{name} is {path:?}: {}", damaged(index + 1)));
     }
     (path, certificates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(servers: &str, topic: &str) -> Option<String> {
+        let lookup = |name: &str| match name {
+            "WM_STREAM_BOOTSTRAP_SERVER" => Some(servers.to_owned()),
+            "WM_STREAM_TOPIC" => Some(topic.to_owned()),
+            _ => None,
+        };
+        let mut env = Env::new(&lookup);
+        let config = StreamConfig::from_env(&mut env);
+        env.finish(config).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn server_without_a_usable_host_and_port_is_a_mistake() {
+        for good in
+            ["my-kafka:1234", "a:1, b:65535", "my-kafka", "10.0.0.1:9092", "[::1]:9092", "[::1]", "b-1.x.test:9098"]
+        {
+            assert_eq!(mistakes(good, "topic"), None, "{good}");
+        }
+        for wrong in
+            ["x:99999", "x:0", "http://x:9092", "x:", ":9092", "a:1,,b:1", "a b:1", "::1:9092", "u@x:1", "x:port"]
+        {
+            let error = mistakes(wrong, "topic").unwrap_or_default();
+            assert!(error.contains("WM_STREAM_BOOTSTRAP_SERVER has"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn topic_that_kafka_refuses_is_a_mistake() {
+        for good in ["t", "website-monitor", "a.b_c-1", &"t".repeat(249)] {
+            assert_eq!(mistakes("a:1", good), None, "{good}");
+        }
+        for wrong in ["t t", ".", "..", "a/b", "ä", &"t".repeat(250)] {
+            let error = mistakes("a:1", wrong).unwrap_or_default();
+            assert!(error.contains("WM_STREAM_TOPIC is"), "{wrong}: {error}");
+        }
+    }
 }

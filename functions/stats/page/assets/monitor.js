@@ -2,7 +2,7 @@
 
 import { address, known } from "./api.js";
 import { h, outside } from "./dom.js";
-import { MINUTE, count, instant, many, rfc3339, share, span } from "./format.js";
+import { count, instant, many, rfc3339, share, span } from "./format.js";
 import { coverageText, uptimeFigure } from "./figure.js";
 import { badNotice } from "./notice.js";
 import { silence, since } from "./overview.js";
@@ -137,7 +137,7 @@ function toolbar(route, asOf) {
   const windowMs = windowLength(route);
   const chosen = hasEnds(route) ? null : (route.window ?? "24h");
   const bucket = bucketsFor(windowMs).includes(route.bucket) ? route.bucket : "";
-  const last = Date.parse(asOf) + MINUTE;
+  const last = Date.parse(asOf);
   const to = hasEnds(route) ? Date.parse(route.to) : last;
   const from = to - windowMs;
   const isKnown = Math.abs(from - windowMs) < LAST && Math.abs(to + windowMs) < LAST;

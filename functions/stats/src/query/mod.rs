@@ -218,7 +218,10 @@ impl StatsQuery {
             (None, None, None) => usual.and_then(|usual| parse_window(usual).ok()).unwrap_or_default(),
             (None, from, to) => {
                 if from.zip(to).is_some_and(|(from, to)| from >= to) {
-                    refuse("to", "it is not after from: expected a later instant, which is itself not in the window");
+                    refuse(
+                        "to",
+                        "it is not after from, to the microsecond: pass a later instant; the window ends before it",
+                    );
                 }
                 Window::Between { from, to }
             }
