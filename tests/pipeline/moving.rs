@@ -476,3 +476,37 @@ async fn instances_at_work_at_once_do_not_wait_for_the_new_monitors_of_others() 
     assert_eq!(place.count("select count(*) from targets").await, 5 + 24 * 10 * 15);
     assert_eq!(place.count("select count(distinct target_id) from target_urls").await, 5 + 24 * 10 * 15);
 }
+
+#[tokio::test]
+async fn instances_that_change_urls_of_the_same_monitors_store_every_batch() {
+    let place = Place::new("moving_contended").await;
+    run(&place.flush(), event(&[])).await.unwrap();
+    let client = place.client().await;
+    client.batch_execute(TRUTH).await.unwrap();
+    let now = Micros::from(timestamp::now()).0;
+    // One record and one certificate are of all batches, so that locks of rows come in between.
+    let certificate = json!({"certificate_expires_at": "2031-01-01T00:00:00Z"});
+    let of_all = (0, slot(OLD, Some("shop-0"), "eu", MINUTE, now - HOUR, certificate.clone()));
+    let batch = |instance: usize, batch: usize| {
+        let record = |number: usize| {
+            let offset = 1 + instance * 1_000 + batch * 50 + number;
+            let (url, monitor) = (format!("https://{instance}-{batch}.test/"), format!("shop-{number}"));
+            let at = now - HOUR + i64::try_from(offset).unwrap() * 1_000;
+            (offset, slot(&url, Some(&monitor), "eu", MINUTE, at, certificate.clone()))
+        };
+        [of_all.clone()].into_iter().chain((0..50).map(record)).collect::<Vec<_>>()
+    };
+    let shares = (0..24_usize).map(async |instance| {
+        let flush = place.flush();
+        for number in 0..6 {
+            run(&flush, event(&batch(instance, number))).await.unwrap();
+        }
+    });
+    join_all(shares).await;
+
+    let records = (0..24).flat_map(|instance| (0..6).map(move |number| (instance, number)));
+    let records = records.flat_map(|(instance, number)| batch(instance, number).split_off(1));
+    tell(&client, &[of_all.1.clone()].into_iter().chain(records.map(|(_, record)| record)).collect::<Vec<_>>()).await;
+    assert_eq!(place.count("select count(*) from truth").await, 1 + 24 * 6 * 50);
+    assert_eq!(wrong_rows(&place).await, 0);
+}

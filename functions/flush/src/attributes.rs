@@ -11,7 +11,7 @@ use crate::{
     certificates::Certificates,
     row::Row,
     settings::Settings,
-    urls::{MAX_AHEAD, UrlError, Urls},
+    urls::{self, MAX_AHEAD, UrlError, Urls},
 };
 
 /// 2000-01-01: a clock that shows an earlier time was never set.
@@ -23,12 +23,14 @@ pub(crate) struct Attributes {
     urls: Urls,
     settings: Settings,
     certificates: Certificates,
+    /// Whether another instance has changed URLs of the batch's monitors before it could end.
+    are_contended: bool,
 }
 
 impl Attributes {
     /// What these rows say, and nothing else.
     pub(crate) fn only<'rows, 'record: 'rows>(&self, rows: impl IntoIterator<Item = &'rows Row<'record>>) -> Self {
-        let mut attributes = Self { urls: self.urls.known(), ..Self::default() };
+        let mut attributes = Self { urls: self.urls.known(), are_contended: self.are_contended, ..Self::default() };
         attributes.see(rows);
         attributes
     }
@@ -36,6 +38,17 @@ impl Attributes {
     /// Learns the URLs that are stored, as far as they are not known.
     pub(crate) async fn learn(&mut self, client: &Client, rows: &[Row<'_>]) -> Result<(), Error> {
         self.urls.learn(client, rows).await
+    }
+
+    /// Another instance has changed URLs: this batch looks at them under their lock now, and so loses no second time.
+    pub(crate) fn urls_changed(&mut self) {
+        self.urls = Urls::default();
+        self.are_contended = true;
+    }
+
+    /// Whether this is to be stored by [`store_under_lock`](Self::store_under_lock).
+    pub(crate) fn are_contended(&self) -> bool {
+        self.are_contended
     }
 
     /// What is known is not true any more.
@@ -65,8 +78,26 @@ impl Attributes {
         urls
     }
 
+    /// The same for a batch of `rows` that lost to another instance: it learns the URLs when it holds their lock. The lock comes
+    /// after those of hours, rows, settings and certificates, as for every other batch, so that they do not deadlock.
+    pub(crate) async fn store_under_lock<'rows, 'record: 'rows>(
+        &self,
+        client: &Client,
+        rows: impl Iterator<Item = &'rows Row<'record>> + Clone,
+    ) -> Result<(), UrlError> {
+        let (certificates, settings, locked) =
+            join!(self.certificates.store(client), self.settings.store(client), urls::lock(client));
+        certificates.and(settings)?;
+        locked?;
+        let mut urls = Urls::default();
+        urls.learn(client, rows.clone()).await?;
+        rows.for_each(|row| urls.see(row));
+        urls.store(client).await
+    }
+
     /// The transaction is committed.
     pub(crate) fn stored(&mut self) {
+        self.are_contended = false;
         self.urls.stored();
         self.settings.stored();
         self.certificates.stored();

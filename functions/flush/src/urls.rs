@@ -2,7 +2,8 @@
 //!
 //! A URL holds from its first probe until the next one, so a record that comes late, or between others, may change what was
 //! said of rows that are stored already. Each batch therefore ends with a look at `target_urls` under a lock: one batch at a
-//! time changes it, after all others that are about to end, and those that relied on what it was begin again.
+//! time changes it, after all others that are about to end. Those that relied on what it was begin again, and learn it under
+//! that lock.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -63,15 +64,29 @@ fn owner(row: &Row<'_>) -> Owner {
     (row.key.target_id, row.location_id)
 }
 
+/// Takes the lock of `target_urls` until the end of the transaction. Since other batches wait for it, the server ends this
+/// session if the instance is frozen or gone before COMMIT.
+pub(crate) async fn lock(client: &Client) -> Result<(), Error> {
+    let (limited, locked) = join!(
+        client.batch_execute("set local idle_in_transaction_session_timeout = '10s'"),
+        client.execute_typed(include_str!("lock_target_urls.sql"), &[]),
+    );
+    limited.and(locked).map(drop)
+}
+
 impl Urls {
     /// Learns what is stored of the monitors that rows are of, as far as it is not known.
-    pub(crate) async fn learn(&mut self, client: &Client, rows: &[Row<'_>]) -> Result<(), Error> {
+    pub(crate) async fn learn<'rows, 'record: 'rows>(
+        &mut self,
+        client: &Client,
+        rows: impl IntoIterator<Item = &'rows Row<'record>>,
+    ) -> Result<(), Error> {
         if self.version.is_some_and(|(_, since)| since.elapsed() > KNOWN_FOR) {
             *self = Self::default();
         }
         let unknown =
             |row: &&Row<'_>| monitor(&row.observation.record).is_some() && !self.known.contains_key(&owner(row));
-        let unknown: BTreeSet<Owner> = rows.iter().filter(unknown).map(owner).collect();
+        let unknown: BTreeSet<Owner> = rows.into_iter().filter(unknown).map(owner).collect();
         if unknown.is_empty() {
             return Ok(());
         }
