@@ -510,3 +510,41 @@ async fn instances_that_change_urls_of_the_same_monitors_store_every_batch() {
     assert_eq!(place.count("select count(*) from truth").await, 1 + 24 * 6 * 50);
     assert_eq!(wrong_rows(&place).await, 0);
 }
+
+#[tokio::test]
+async fn missed_slot_names_a_new_monitor_and_changes_no_url() {
+    let place = Place::new("moving_missed").await;
+    let now = Micros::from(timestamp::now()).0;
+    let probe = |url: &str, monitor: &str, at: i64| slot(url, Some(monitor), "eu", MINUTE, at, json!({}));
+    let missed = |url: &str, monitor: &str, at: i64| {
+        let none = json!({"http_status_code": null, "response_time_ms": null, "outcome": "missed", "reason": "late"});
+        slot(url, Some(monitor), "eu", MINUTE, at, none)
+    };
+    let urls = async |monitor: &str| {
+        let query = "select url, (select count(*) from target_urls where target_id = targets.id) \
+                     from targets where monitor = $1";
+        let row = place.client().await.query_one(query, &[&monitor]).await.unwrap();
+        (row.get::<_, String>(0), row.get::<_, i64>(1))
+    };
+    let [old, new] = [OLD, NEW].map(str::to_owned);
+    // After the probe in another batch, in the same one, and alone.
+    run(&place.flush(), event(&[(0, probe(NEW, "shop", now - 10 * MINUTE))])).await.unwrap();
+    run(&place.flush(), event(&[(1, missed(OLD, "shop", now - 5 * MINUTE))])).await.unwrap();
+    assert_eq!(urls("shop").await, (new.clone(), 1));
+    let both = [(2, probe(NEW, "both", now - 10 * MINUTE)), (3, missed(OLD, "both", now - 5 * MINUTE))];
+    run(&place.flush(), event(&both)).await.unwrap();
+    assert_eq!(urls("both").await, (new.clone(), 1));
+    run(&place.flush(), event(&[(4, missed(OLD, "first", now - 10 * MINUTE))])).await.unwrap();
+    assert_eq!(urls("first").await, (old, 0));
+    run(&place.flush(), event(&[(5, probe(NEW, "first", now - 5 * MINUTE))])).await.unwrap();
+    assert_eq!(urls("first").await, (new, 1));
+
+    let failures = get(&place.stats(), "/failures?monitor=shop").await;
+    assert_eq!(failures["failures"][0]["url"], NEW, "{failures:#}");
+    // A late URL in between ends with the next probe, not with a slot that was missed.
+    run(&place.flush(), event(&[(6, probe(NEW, "shop", now - 2 * MINUTE))])).await.unwrap();
+    run(&place.flush(), event(&[(7, probe(OLD, "shop", now - 7 * MINUTE))])).await.unwrap();
+    let again = "select count(*) from target_urls where url = $1 and since = $2";
+    let row = place.client().await.query_one(again, &[&NEW, &Micros(now - 2 * MINUTE)]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1);
+}

@@ -56,8 +56,8 @@ impl Attributes {
         *self = Self::default();
     }
 
-    /// Looks at what rows say, which are in the order of time. Each has a URL. A slot that was missed says no more than that,
-    /// so it starts no schedule; nor does a record that a clock dated that is wrong by far.
+    /// Looks at what rows say, which are in the order of time. A slot that was missed says nothing: its URL only names a new
+    /// monitor. A record that a clock dated that is wrong by far says its URL at most.
     pub(crate) fn see<'rows, 'record: 'rows>(&mut self, rows: impl IntoIterator<Item = &'rows Row<'record>>) {
         let now = Micros::from(timestamp::now());
         for row in rows {

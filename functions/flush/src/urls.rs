@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::join;
-use shared::{Micros, history::block::Owner, timestamp};
+use shared::{Micros, history::block::Owner, record::Outcome, timestamp};
 use tokio_postgres::{
     Client, Error,
     error::SqlState,
@@ -113,10 +113,10 @@ impl Urls {
         Self { version: self.version, known: self.known.clone(), ..Self::default() }
     }
 
-    /// Looks at the URL of a row, in the order of time.
+    /// Looks at the URL of a row, in the order of time. A slot that was missed requested no URL, so it changes none.
     pub(crate) fn see(&mut self, row: &Row<'_>) {
         let record = &row.observation.record;
-        if monitor(record).is_none() {
+        if monitor(record).is_none() || record.outcome() == Outcome::Missed {
             return;
         }
         self.targets.insert(row.key.target_id);
