@@ -443,6 +443,13 @@ async fn record_of_a_clock_that_is_wrong_does_not_pin_the_url() {
     run(&place.flush(), event(&[(0, slot(OLD, now - HOUR)), (1, ahead)])).await.unwrap();
     assert_eq!(place.count(&format!("select count(*) from targets where url = '{OLD}'")).await, 1);
 
+    // Nor does a clock that is wrong by hours or minutes.
+    let (hours, minutes) =
+        (slot("https://hours.test/", now + 20 * HOUR), slot("https://minutes.test/", now + 8 * MINUTE));
+    run(&place.flush(), event(&[(4, hours)])).await.unwrap();
+    run(&place.flush(), event(&[(5, minutes)])).await.unwrap();
+    assert_eq!(place.count(&format!("select count(*) from targets where url = '{OLD}'")).await, 1);
+
     // What comes late is not of now either.
     run(&place.flush(), event(&[(2, slot(NEW, now - MINUTE))])).await.unwrap();
     run(&place.flush(), event(&[(3, slot("https://late.test/", now - 2 * HOUR))])).await.unwrap();

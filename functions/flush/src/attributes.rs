@@ -11,7 +11,7 @@ use crate::{
     certificates::Certificates,
     row::Row,
     settings::Settings,
-    urls::{self, MAX_AHEAD, UrlError, Urls},
+    urls::{self, UrlError, Urls},
 };
 
 /// 2000-01-01: a clock that shows an earlier time was never set.
@@ -106,6 +106,5 @@ impl Attributes {
 
 /// Whether a record may be of the time that it says: a late one may, one of the future may not.
 fn is_plausible(row: &Row<'_>, now: Micros) -> bool {
-    let ahead = i64::try_from(MAX_AHEAD.as_micros()).unwrap_or(i64::MAX);
-    (FIRST_PLAUSIBLE..=Micros(now.0.saturating_add(ahead))).contains(&row.key.probed_at)
+    (FIRST_PLAUSIBLE..=now.latest_plausible()).contains(&row.key.probed_at)
 }

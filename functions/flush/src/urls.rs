@@ -20,9 +20,6 @@ use tokio_postgres::{
 
 use crate::{dictionary::monitor, row::Row};
 
-/// Clocks may differ, but not by more than this: a URL that begins later is not the one of now.
-pub(crate) const MAX_AHEAD: Duration = Duration::from_secs(86_400);
-
 /// For how long what is stored is remembered: to check it, all that was changed since is looked at.
 const KNOWN_FOR: Duration = Duration::from_secs(600);
 
@@ -156,8 +153,7 @@ impl Urls {
         let (targets, locations): (Vec<i32>, Vec<i16>) = said.iter().map(|(owner, _)| *owner).unzip();
         let urls: Vec<_> = said.iter().map(|(_, said)| said.url.as_str()).collect();
         let (since, until): (Vec<_>, Vec<_>) = said.iter().map(|(_, said)| (said.since, said.until)).unzip();
-        let now = Micros::from(timestamp::now());
-        let latest = Micros(now.0.saturating_add(i64::try_from(MAX_AHEAD.as_micros()).unwrap_or(i64::MAX)));
+        let latest = Micros::from(timestamp::now()).latest_plausible();
         let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
             (&targets, Type::INT4_ARRAY),
             (&locations, Type::INT2_ARRAY),
