@@ -17,8 +17,19 @@ pub enum Span {
     Month,
 }
 
+/// How far ahead a clock may be, in microseconds: those of Lambda and Postgres differ by less than 5 minutes.
+const MAX_AHEAD: i64 = 5 * 60 * 1_000_000;
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 const MICROS_PER_DAY: i64 = 24 * MICROS_PER_HOUR;
+
+impl Micros {
+    /// The latest instant that a record may say when it is `self` here. A later one is of a clock that is wrong, and sets
+    /// nothing that its target has now.
+    #[must_use]
+    pub fn latest_plausible(self) -> Self {
+        Self(self.0.saturating_add(MAX_AHEAD))
+    }
+}
 
 impl Span {
     /// The number that stands for it in the database.

@@ -443,6 +443,13 @@ async fn record_of_a_clock_that_is_wrong_does_not_pin_the_url() {
     run(&place.flush(), event(&[(0, slot(OLD, now - HOUR)), (1, ahead)])).await.unwrap();
     assert_eq!(place.count(&format!("select count(*) from targets where url = '{OLD}'")).await, 1);
 
+    // Nor does a clock that is wrong by hours or minutes.
+    let (hours, minutes) =
+        (slot("https://hours.test/", now + 20 * HOUR), slot("https://minutes.test/", now + 8 * MINUTE));
+    run(&place.flush(), event(&[(4, hours)])).await.unwrap();
+    run(&place.flush(), event(&[(5, minutes)])).await.unwrap();
+    assert_eq!(place.count(&format!("select count(*) from targets where url = '{OLD}'")).await, 1);
+
     // What comes late is not of now either.
     run(&place.flush(), event(&[(2, slot(NEW, now - MINUTE))])).await.unwrap();
     run(&place.flush(), event(&[(3, slot("https://late.test/", now - 2 * HOUR))])).await.unwrap();
@@ -475,4 +482,76 @@ async fn instances_at_work_at_once_do_not_wait_for_the_new_monitors_of_others() 
     assert_eq!(place.count("select count(*) from probes").await, 24 * 10 * 20);
     assert_eq!(place.count("select count(*) from targets").await, 5 + 24 * 10 * 15);
     assert_eq!(place.count("select count(distinct target_id) from target_urls").await, 5 + 24 * 10 * 15);
+}
+
+#[tokio::test]
+async fn instances_that_change_urls_of_the_same_monitors_store_every_batch() {
+    let place = Place::new("moving_contended").await;
+    run(&place.flush(), event(&[])).await.unwrap();
+    let client = place.client().await;
+    client.batch_execute(TRUTH).await.unwrap();
+    let now = Micros::from(timestamp::now()).0;
+    // One record and one certificate are of all batches, so that locks of rows come in between.
+    let certificate = json!({"certificate_expires_at": "2031-01-01T00:00:00Z"});
+    let of_all = (0, slot(OLD, Some("shop-0"), "eu", MINUTE, now - HOUR, certificate.clone()));
+    let batch = |instance: usize, batch: usize| {
+        let record = |number: usize| {
+            let offset = 1 + instance * 1_000 + batch * 50 + number;
+            let (url, monitor) = (format!("https://{instance}-{batch}.test/"), format!("shop-{number}"));
+            let at = now - HOUR + i64::try_from(offset).unwrap() * 1_000;
+            (offset, slot(&url, Some(&monitor), "eu", MINUTE, at, certificate.clone()))
+        };
+        [of_all.clone()].into_iter().chain((0..50).map(record)).collect::<Vec<_>>()
+    };
+    let shares = (0..24_usize).map(async |instance| {
+        let flush = place.flush();
+        for number in 0..6 {
+            run(&flush, event(&batch(instance, number))).await.unwrap();
+        }
+    });
+    join_all(shares).await;
+
+    let records = (0..24).flat_map(|instance| (0..6).map(move |number| (instance, number)));
+    let records = records.flat_map(|(instance, number)| batch(instance, number).split_off(1));
+    tell(&client, &[of_all.1.clone()].into_iter().chain(records.map(|(_, record)| record)).collect::<Vec<_>>()).await;
+    assert_eq!(place.count("select count(*) from truth").await, 1 + 24 * 6 * 50);
+    assert_eq!(wrong_rows(&place).await, 0);
+}
+
+#[tokio::test]
+async fn missed_slot_names_a_new_monitor_and_changes_no_url() {
+    let place = Place::new("moving_missed").await;
+    let now = Micros::from(timestamp::now()).0;
+    let probe = |url: &str, monitor: &str, at: i64| slot(url, Some(monitor), "eu", MINUTE, at, json!({}));
+    let missed = |url: &str, monitor: &str, at: i64| {
+        let none = json!({"http_status_code": null, "response_time_ms": null, "outcome": "missed", "reason": "late"});
+        slot(url, Some(monitor), "eu", MINUTE, at, none)
+    };
+    let urls = async |monitor: &str| {
+        let query = "select url, (select count(*) from target_urls where target_id = targets.id) \
+                     from targets where monitor = $1";
+        let row = place.client().await.query_one(query, &[&monitor]).await.unwrap();
+        (row.get::<_, String>(0), row.get::<_, i64>(1))
+    };
+    let [old, new] = [OLD, NEW].map(str::to_owned);
+    // After the probe in another batch, in the same one, and alone.
+    run(&place.flush(), event(&[(0, probe(NEW, "shop", now - 10 * MINUTE))])).await.unwrap();
+    run(&place.flush(), event(&[(1, missed(OLD, "shop", now - 5 * MINUTE))])).await.unwrap();
+    assert_eq!(urls("shop").await, (new.clone(), 1));
+    let both = [(2, probe(NEW, "both", now - 10 * MINUTE)), (3, missed(OLD, "both", now - 5 * MINUTE))];
+    run(&place.flush(), event(&both)).await.unwrap();
+    assert_eq!(urls("both").await, (new.clone(), 1));
+    run(&place.flush(), event(&[(4, missed(OLD, "first", now - 10 * MINUTE))])).await.unwrap();
+    assert_eq!(urls("first").await, (old, 0));
+    run(&place.flush(), event(&[(5, probe(NEW, "first", now - 5 * MINUTE))])).await.unwrap();
+    assert_eq!(urls("first").await, (new, 1));
+
+    let failures = get(&place.stats(), "/failures?monitor=shop").await;
+    assert_eq!(failures["failures"][0]["url"], NEW, "{failures:#}");
+    // A late URL in between ends with the next probe, not with a slot that was missed.
+    run(&place.flush(), event(&[(6, probe(NEW, "shop", now - 2 * MINUTE))])).await.unwrap();
+    run(&place.flush(), event(&[(7, probe(OLD, "shop", now - 7 * MINUTE))])).await.unwrap();
+    let again = "select count(*) from target_urls where url = $1 and since = $2";
+    let row = place.client().await.query_one(again, &[&NEW, &Micros(now - 2 * MINUTE)]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1);
 }

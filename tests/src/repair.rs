@@ -15,8 +15,6 @@ use tokio_postgres::{
 
 /// The first probe of a schedule comes no later after its slot than this, or an interval.
 const MAX_LATE: i64 = 15 * 60 * 1_000_000;
-/// Clocks may differ, but not by more than this.
-const MAX_AHEAD: i64 = 86_400 * 1_000_000;
 
 /// What was repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,7 +60,7 @@ pub async fn repair_schedules(client: &mut Client) -> Result<Repaired> {
         })
     };
     let mut repaired = Repaired { schedules: rows.len(), ..Repaired::default() };
-    let latest = Micros(Micros::from(timestamp::now()).0.saturating_add(MAX_AHEAD));
+    let latest = Micros::from(timestamp::now()).latest_plausible();
     for row in &rows {
         let schedule = schedule(row)?;
         let late = MAX_LATE.max(i64::from(schedule.interval_ms).saturating_mul(1_000));

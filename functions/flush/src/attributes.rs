@@ -11,7 +11,7 @@ use crate::{
     certificates::Certificates,
     row::Row,
     settings::Settings,
-    urls::{MAX_AHEAD, UrlError, Urls},
+    urls::{self, UrlError, Urls},
 };
 
 /// 2000-01-01: a clock that shows an earlier time was never set.
@@ -23,12 +23,14 @@ pub(crate) struct Attributes {
     urls: Urls,
     settings: Settings,
     certificates: Certificates,
+    /// Whether another instance has changed URLs of the batch's monitors before it could end.
+    are_contended: bool,
 }
 
 impl Attributes {
     /// What these rows say, and nothing else.
     pub(crate) fn only<'rows, 'record: 'rows>(&self, rows: impl IntoIterator<Item = &'rows Row<'record>>) -> Self {
-        let mut attributes = Self { urls: self.urls.known(), ..Self::default() };
+        let mut attributes = Self { urls: self.urls.known(), are_contended: self.are_contended, ..Self::default() };
         attributes.see(rows);
         attributes
     }
@@ -38,13 +40,24 @@ impl Attributes {
         self.urls.learn(client, rows).await
     }
 
+    /// Another instance has changed URLs: this batch looks at them under their lock now, and so loses no second time.
+    pub(crate) fn urls_changed(&mut self) {
+        self.urls = Urls::default();
+        self.are_contended = true;
+    }
+
+    /// Whether this is to be stored by [`store_under_lock`](Self::store_under_lock).
+    pub(crate) fn are_contended(&self) -> bool {
+        self.are_contended
+    }
+
     /// What is known is not true any more.
     pub(crate) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// Looks at what rows say, which are in the order of time. Each has a URL. A slot that was missed says no more than that,
-    /// so it starts no schedule; nor does a record that a clock dated that is wrong by far.
+    /// Looks at what rows say, which are in the order of time. A slot that was missed says nothing: its URL only names a new
+    /// monitor. A record that a clock dated that is wrong by far says its URL at most.
     pub(crate) fn see<'rows, 'record: 'rows>(&mut self, rows: impl IntoIterator<Item = &'rows Row<'record>>) {
         let now = Micros::from(timestamp::now());
         for row in rows {
@@ -65,8 +78,26 @@ impl Attributes {
         urls
     }
 
+    /// The same for a batch of `rows` that lost to another instance: it learns the URLs when it holds their lock. The lock comes
+    /// after those of hours, rows, settings and certificates, as for every other batch, so that they do not deadlock.
+    pub(crate) async fn store_under_lock<'rows, 'record: 'rows>(
+        &self,
+        client: &Client,
+        rows: impl Iterator<Item = &'rows Row<'record>> + Clone,
+    ) -> Result<(), UrlError> {
+        let (certificates, settings, locked) =
+            join!(self.certificates.store(client), self.settings.store(client), urls::lock(client));
+        certificates.and(settings)?;
+        locked?;
+        let mut urls = Urls::default();
+        urls.learn(client, rows.clone()).await?;
+        rows.for_each(|row| urls.see(row));
+        urls.store(client).await
+    }
+
     /// The transaction is committed.
     pub(crate) fn stored(&mut self) {
+        self.are_contended = false;
         self.urls.stored();
         self.settings.stored();
         self.certificates.stored();
@@ -75,6 +106,5 @@ impl Attributes {
 
 /// Whether a record may be of the time that it says: a late one may, one of the future may not.
 fn is_plausible(row: &Row<'_>, now: Micros) -> bool {
-    let ahead = i64::try_from(MAX_AHEAD.as_micros()).unwrap_or(i64::MAX);
-    (FIRST_PLAUSIBLE..=Micros(now.0.saturating_add(ahead))).contains(&row.key.probed_at)
+    (FIRST_PLAUSIBLE..=now.latest_plausible()).contains(&row.key.probed_at)
 }

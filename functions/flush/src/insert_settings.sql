@@ -2,7 +2,9 @@
 -- said, in $5 the instant from which on. An interval that is null goes on as before. Tags are arrays of JSON, since Postgres
 -- has no arrays of arrays of different lengths.
 with said as (
-    select target_id, location_id, interval_ms, array(select jsonb_array_elements_text(tags::jsonb)) as tags, since
+    select
+        target_id, location_id, interval_ms, array(select jsonb_array_elements_text(tags::jsonb)) as tags, since,
+        lag(since) over (partition by target_id, location_id order by since) as since_before
     from unnest($1, $2, $3, $4, $5) as said (target_id, location_id, interval_ms, tags, since)
 )
 insert into target_settings (target_id, location_id, interval_ms, tags, since)
@@ -17,11 +19,7 @@ left join lateral (
 ) as before on true
 where (before.interval_ms, before.tags) is distinct from (coalesce(said.interval_ms, before.interval_ms), said.tags)
     or before.since is null
-    -- Something else was said between what is stored and this.
-    or exists (
-        select from said as other
-        where other.target_id = said.target_id and other.location_id = said.location_id
-            and other.since > before.since and other.since < said.since
-    )
+    -- This batch says something else between what is stored and this.
+    or said.since_before > before.since
 on conflict (target_id, location_id, since) do update
 set interval_ms = coalesce(excluded.interval_ms, target_settings.interval_ms), tags = excluded.tags

@@ -24,6 +24,8 @@ with said as (
             and probes.location_id = said.location_id
             and probes.probed_at > said.until
             and probes.probed_at < said.next_since
+            -- A slot that was missed (3) requested no URL.
+            and probes.outcome <> 3
         order by probes.probed_at
         limit 1
     ) as later

@@ -56,7 +56,8 @@ pub struct Stored {
     pub rejects: Vec<Reject>,
 }
 
-/// How often a batch is tried anew because somebody sealed its hours, or changed URLs, in the meantime.
+/// How often flush tries a batch when other instances seal its hours, or change URLs of its monitors, in the meantime. URLs
+/// cost one attempt at most.
 const ATTEMPTS: usize = 20;
 
 /// Writes the batch in one transaction. A warm invocation takes the three round trips that `write` describes, whatever its
@@ -97,11 +98,7 @@ pub async fn store(session: &mut Session<Known>, batch: &Batch) -> Result<Stored
                 return Ok(Stored { stored: usize::try_from(stored).unwrap_or(usize::MAX), rejects });
             }
             Ok(Written::Sealed) => state.announced.forget(),
-            Ok(Written::UrlsChanged) => {
-                state.attributes.forget();
-                state.attributes.learn(client, &rows).await?;
-                state.attributes.see(&rows);
-            }
+            Ok(Written::UrlsChanged) => state.attributes.urls_changed(),
             Ok(Written::TooOld(chunks_from)) => {
                 set_apart(&mut rows, chunks_from, &mut rejects);
                 state.attributes = state.attributes.only(&rows);
@@ -113,8 +110,7 @@ pub async fn store(session: &mut Session<Known>, batch: &Batch) -> Result<Stored
             Err(error) => return Err(error.into()),
         }
     }
-    let message = format!("the hours of a batch were sealed, or URLs changed, {ATTEMPTS} times while it was written");
-    Err(DatabaseError::Unexpected(message))
+    Err(DatabaseError::Contention(ATTEMPTS))
 }
 
 /// The rows of observations, in the order of the key; what names a target or a location that the database refuses goes

@@ -2,7 +2,8 @@
 //!
 //! A URL holds from its first probe until the next one, so a record that comes late, or between others, may change what was
 //! said of rows that are stored already. Each batch therefore ends with a look at `target_urls` under a lock: one batch at a
-//! time changes it, after all others that are about to end, and those that relied on what it was begin again.
+//! time changes it, after all others that are about to end. Those that relied on what it was begin again, and learn it under
+//! that lock.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -10,7 +11,7 @@ use std::{
 };
 
 use futures::join;
-use shared::{Micros, history::block::Owner, timestamp};
+use shared::{Micros, history::block::Owner, record::Outcome, timestamp};
 use tokio_postgres::{
     Client, Error,
     error::SqlState,
@@ -18,9 +19,6 @@ use tokio_postgres::{
 };
 
 use crate::{dictionary::monitor, row::Row};
-
-/// Clocks may differ, but not by more than this: a URL that begins later is not the one of now.
-pub(crate) const MAX_AHEAD: Duration = Duration::from_secs(86_400);
 
 /// For how long what is stored is remembered: to check it, all that was changed since is looked at.
 const KNOWN_FOR: Duration = Duration::from_secs(600);
@@ -63,15 +61,29 @@ fn owner(row: &Row<'_>) -> Owner {
     (row.key.target_id, row.location_id)
 }
 
+/// Takes the lock of `target_urls` until the end of the transaction. Since other batches wait for it, the server ends this
+/// session if the instance is frozen or gone before COMMIT.
+pub(crate) async fn lock(client: &Client) -> Result<(), Error> {
+    let (limited, locked) = join!(
+        client.batch_execute("set local idle_in_transaction_session_timeout = '10s'"),
+        client.execute_typed(include_str!("lock_target_urls.sql"), &[]),
+    );
+    limited.and(locked).map(drop)
+}
+
 impl Urls {
     /// Learns what is stored of the monitors that rows are of, as far as it is not known.
-    pub(crate) async fn learn(&mut self, client: &Client, rows: &[Row<'_>]) -> Result<(), Error> {
+    pub(crate) async fn learn<'rows, 'record: 'rows>(
+        &mut self,
+        client: &Client,
+        rows: impl IntoIterator<Item = &'rows Row<'record>>,
+    ) -> Result<(), Error> {
         if self.version.is_some_and(|(_, since)| since.elapsed() > KNOWN_FOR) {
             *self = Self::default();
         }
         let unknown =
             |row: &&Row<'_>| monitor(&row.observation.record).is_some() && !self.known.contains_key(&owner(row));
-        let unknown: BTreeSet<Owner> = rows.iter().filter(unknown).map(owner).collect();
+        let unknown: BTreeSet<Owner> = rows.into_iter().filter(unknown).map(owner).collect();
         if unknown.is_empty() {
             return Ok(());
         }
@@ -98,10 +110,10 @@ impl Urls {
         Self { version: self.version, known: self.known.clone(), ..Self::default() }
     }
 
-    /// Looks at the URL of a row, in the order of time.
+    /// Looks at the URL of a row, in the order of time. A slot that was missed requested no URL, so it changes none.
     pub(crate) fn see(&mut self, row: &Row<'_>) {
         let record = &row.observation.record;
-        if monitor(record).is_none() {
+        if monitor(record).is_none() || record.outcome() == Outcome::Missed {
             return;
         }
         self.targets.insert(row.key.target_id);
@@ -141,8 +153,7 @@ impl Urls {
         let (targets, locations): (Vec<i32>, Vec<i16>) = said.iter().map(|(owner, _)| *owner).unzip();
         let urls: Vec<_> = said.iter().map(|(_, said)| said.url.as_str()).collect();
         let (since, until): (Vec<_>, Vec<_>) = said.iter().map(|(_, said)| (said.since, said.until)).unzip();
-        let now = Micros::from(timestamp::now());
-        let latest = Micros(now.0.saturating_add(i64::try_from(MAX_AHEAD.as_micros()).unwrap_or(i64::MAX)));
+        let latest = Micros::from(timestamp::now()).latest_plausible();
         let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
             (&targets, Type::INT4_ARRAY),
             (&locations, Type::INT2_ARRAY),

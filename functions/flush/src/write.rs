@@ -59,7 +59,7 @@ pub(crate) enum Written {
     Rows(u64),
     /// Nothing is written: somebody has sealed one of the hours, so it has to be announced anew.
     Sealed,
-    /// Nothing is written: somebody has changed the URL of a monitor, so what is known of them may not be true.
+    /// Nothing is written: another instance has changed the URL of a monitor, so what is known of them may not be true.
     UrlsChanged,
     /// Nothing is written: there are rows from before this hour, and their history was dropped.
     TooOld(Micros),
@@ -163,23 +163,41 @@ enum Finished {
 /// Leaves the fragments of the rows that were written, the rejects, and what rows say of their targets, and commits.
 async fn finish<'rows, 'record: 'rows>(
     client: &Client,
-    rows: impl Iterator<Item = &'rows Row<'record>>,
+    rows: impl Iterator<Item = &'rows Row<'record>> + Clone,
     attributes: &Attributes,
     rejects: &[Reject],
 ) -> Result<Finished, Error> {
-    let (left, rejected, said, committed) = join!(
-        fragments::insert(client, rows),
+    let (left, rejected, committed) = join!(
+        fragments::insert(client, rows.clone()),
         insert_rejects(client, rejects),
-        attributes.store(client),
-        client.batch_execute("commit")
+        commit(client, rows, attributes)
     );
     left.and(rejected)?;
-    match said {
+    match committed {
         // COMMIT has rolled back.
         Err(UrlError::Outdated) => Ok(Finished::UrlsChanged),
         Err(UrlError::Database(error)) => Err(error),
-        Ok(()) => committed.map(|()| Finished::Committed),
+        Ok(()) => Ok(Finished::Committed),
     }
+}
+
+/// Stores what rows say of their targets, and commits.
+async fn commit<'rows, 'record: 'rows>(
+    client: &Client,
+    rows: impl Iterator<Item = &'rows Row<'record>> + Clone,
+    attributes: &Attributes,
+) -> Result<(), UrlError> {
+    if attributes.are_contended() {
+        // The look at the URLs takes an answer, so COMMIT cannot be sent together with it.
+        let said = attributes.store_under_lock(client, rows).await;
+        let end = if said.is_ok() { "commit" } else { "rollback" };
+        let ended = client.batch_execute(end).await;
+        said?;
+        return Ok(ended?);
+    }
+    let (said, committed) = join!(attributes.store(client), client.batch_execute("commit"));
+    said?;
+    Ok(committed?)
 }
 
 /// The places of the rows that are not in the table. Others may bring them in the meantime; COPY is refused then.

@@ -51,6 +51,12 @@ pub enum DatabaseError {
     /// A statement failed.
     #[error("the database failed: {}", causes(.0))]
     Query(#[from] Error),
+    /// Other instances were in the way of a batch, as often as this.
+    #[error(
+        "failed to store the batch: other instances sealed its hours or changed URLs of its monitors {0} times; it is \
+         delivered again"
+    )]
+    Contention(usize),
     /// What was sealed cannot be read.
     #[error("the history in the database cannot be read: {0}")]
     History(#[from] FormatError),
@@ -84,11 +90,20 @@ impl DatabaseError {
 
     /// Whether the same work may well succeed on a new connection: this one was closed or broke (SQLSTATE class 08), the
     /// server ended it or shuts down (57P), it leads to a server that became read-only in a failover (25006), it was left in
-    /// the middle of a transaction, the ROLLBACK having been cancelled too (25P02), or others were in the way (40001, 40P01).
+    /// the middle of a transaction, the ROLLBACK having been cancelled too (25P02), or others were in the way (40001, 40P01,
+    /// [`Contention`](Self::Contention)). The server also ends a session that is idle in a transaction for too long (25P03).
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        let Self::Query(error) = self else { return false };
-        let of_session = [SqlState::READ_ONLY_SQL_TRANSACTION, SqlState::IN_FAILED_SQL_TRANSACTION];
+        let error = match self {
+            Self::Query(error) => error,
+            Self::Contention(_) => return true,
+            _ => return false,
+        };
+        let of_session = [
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+            SqlState::IN_FAILED_SQL_TRANSACTION,
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        ];
         let passing = |state: &str| state.starts_with("08") || state.starts_with("57P") || state.starts_with("40");
         error.is_closed()
             || error.code().is_some_and(|state| passing(state.code()) || of_session.contains(state))

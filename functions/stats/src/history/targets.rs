@@ -7,9 +7,6 @@ use tokio_postgres::Row;
 
 use super::{HistoryQuery, Page, schedule::Schedule};
 
-/// A day, in microseconds.
-const DAY: i64 = 86_400_000_000;
-
 /// A monitor with the URL that it has now, or a URL that is probed in the name of no monitor.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Target {
@@ -102,8 +99,8 @@ impl Targets {
 }
 
 impl Settings {
-    /// Adds what was said after all that was added before, if anything was. What was said of a time after `as_of`, by a clock
-    /// that is wrong, is the last word only where there is no other.
+    /// Adds what was said after all that was added before, if anything was. Tags of a time after `as_of`, by a clock that is
+    /// wrong, count only where there are no others.
     fn say(&mut self, row: &Row, as_of: Micros) -> Result<(), DatabaseError> {
         let Some(location) = row.try_get::<_, Option<i16>>(3)? else { return Ok(()) };
         let since = row.try_get(4)?;
@@ -111,8 +108,7 @@ impl Settings {
         if let Some(interval) = row.try_get(5)? {
             self.schedules.entry(location).or_default().push(since, Some(interval));
         }
-        // Clocks may differ, but not by days.
-        if !std::mem::replace(&mut self.is_said, true) || since <= Micros(as_of.0.saturating_add(DAY)) {
+        if !std::mem::replace(&mut self.is_said, true) || since <= as_of.latest_plausible() {
             self.tags = row.try_get(6)?;
         }
         Ok(())
