@@ -501,7 +501,7 @@ fn read_event(file: &Value) -> Option<bool> {
     if !is_carried || file.to_string().contains("${") {
         return None;
     }
-    let event = Tick::from_event(&json!({ "monitors": monitors }));
+    let event = Tick::from_event(&json!({ "monitors": monitors }).to_string());
     let text = match event.map(|tick| tick.selection) {
         Ok(Selection::Monitors(text)) => text,
         _ => return Some(false),
