@@ -114,8 +114,8 @@ fn text(headers: &HeaderMap, bytes: &[u8], is_cut: bool) -> Result<String, Strin
 fn unreadable(unknown: &[&str]) -> Option<String> {
     let coding = unknown.first()?;
     Some(format!(
-        "the body has the content coding {coding:?}, which was not asked for, and is no readable text: have the server send \
-         it plain or with gzip, as it does without Accept-Encoding"
+        "the body has the content coding {coding:?}, which probe does not undo, and is no readable text: have the server send \
+         it plain or with gzip"
     ))
 }
 
@@ -315,7 +315,7 @@ mod tests {
             assert_eq!(decoded(&[coding], "é is a word\r\n".as_bytes()).as_deref(), Ok("é is a word\r\n"), "{coding}");
             for bytes in [b"\x0b\x02\x80hello\x03".as_slice(), &[0x28, 0xb5, 0x2f, 0xfd, 4], b"a\0b"] {
                 let error = decoded(&[coding], bytes).unwrap_err();
-                assert!(error.contains(&format!("content coding {coding:?}, which was not asked for")), "{error}");
+                assert!(error.contains(&format!("content coding {coding:?}, which probe does not undo")), "{error}");
                 assert!(error.contains("have the server send it plain or with gzip"), "{error}");
             }
         }

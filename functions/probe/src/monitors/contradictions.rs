@@ -73,7 +73,7 @@ pub(super) fn find(fields: &Fields<'_>, monitor: &Monitor, mistakes: &mut Mistak
     }
     if only(&|status| matches!(status, 100..=199 | 204 | 304)) {
         let empty = Body::new(String::new(), false);
-        if let Some(error) = expect.body.iter().find_map(|expected| expected.check(&empty).err()) {
+        if let Some(error) = expect.body.iter().find_map(|expected| expected.check(&empty, &|text| text.into()).err()) {
             let statuses = print(&expect.status);
             wrong(
                 place("body", "expect"),
