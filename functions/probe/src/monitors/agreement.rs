@@ -35,6 +35,7 @@ pub(super) const BEYOND_A_SCHEMA: &[&str] = &[
     "a reference is not closed",
     // Contradictions.
     "an answer to HEAD has no body",
+    "asks for a coding that probe does not undo",
     "there is no certificate at an http:// URL",
     "is given up after timeout",
     "redirects with such a status are followed",

@@ -207,12 +207,17 @@ fn plain(text: &str) -> Value {
     if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
         return Value::NotJson(text.to_owned());
     }
-    let radix = |prefix: &str, radix: u32| {
-        let digits = text.strip_prefix(prefix).filter(|digits| digits.chars().all(|digit| digit.is_digit(radix)))?;
-        u128::from_str_radix(digits, radix).ok().and_then(|number| Number::parse(&number.to_string()))
-    };
-    let number = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| Number::parse(text));
-    number.map_or_else(|| Value::Text(text.to_owned()), Value::Number)
+    for (prefix, radix) in [("0x", 16), ("0o", 8)] {
+        let digits = text.strip_prefix(prefix).filter(|digits| digits.chars().all(|digit| digit.is_digit(radix)));
+        if let Some(digits) = digits.filter(|digits| !digits.is_empty()) {
+            let number = u128::from_str_radix(digits, radix).ok().map(|number| number.to_string());
+            // A number beyond 128 bits is refused, not taken for text.
+            return number
+                .and_then(|number| Number::parse(&number))
+                .map_or_else(|| Value::NotJson(text.to_owned()), Value::Number);
+        }
+    }
+    Number::parse(text).map_or_else(|| Value::Text(text.to_owned()), Value::Number)
 }
 
 /// How many values a node has, itself included.
@@ -252,12 +257,21 @@ mod tests {
             ("[18446744073709551614, 0.10, +5, 010, .5, 1e400]", "[18446744073709551614,0.10,+5,010,.5,1e400]"),
             ("[0x1F, 0o17, 0xg, 0o8, -0x1]", r#"[31,15,"0xg","0o8","-0x1"]"#),
             ("[1_000, 1e, '1', \"1\", !!str 1]", r#"["1_000","1e","1","1","1"]"#),
+            ("[1e99999999999999999999999999999999, 0x]", r#"[1e99999999999999999999999999999999,"0x"]"#),
             ("[.inf, -.INF, .nan]", "[.inf,-.INF,.nan]"),
             ("a: |\n  x\n  y\n", r#"{"a":"x\ny\n"}"#),
             ("a: &a [1]\nb: *a", r#"{"a":[1],"b":[1]}"#),
             ("a: !!int '1'", r#"{"a":1}"#),
         ] {
             assert_eq!(read(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn hexadecimal_number_beyond_128_bits_is_no_text() {
+        for text in ["0xffffffffffffffffffffffffffffffff1", "0o7777777777777777777777777777777777777777777777"] {
+            let parsed = super::super::parse(text).unwrap();
+            assert_eq!(parsed.documents[0].value, Value::NotJson(text.to_owned()));
         }
     }
 
