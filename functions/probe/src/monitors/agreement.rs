@@ -513,9 +513,13 @@ fn read_event(file: &Value) -> Option<bool> {
 fn check(schema: &Validator, file: &Value) -> Result<(), TestCaseError> {
     let json = file.to_string();
     let verdict = read(&json);
-    for rendered in
-        [tabbed(file), ascii(&json), format!("\u{feff}{json}\n"), yaml(file, 0).trim_start_matches('\n').to_owned()]
-    {
+    for rendered in [
+        tabbed(file),
+        ascii(&json),
+        format!("# {{é\n---\n{}\n...\n# }}", ascii(&json)),
+        format!("\u{feff}{json}\n"),
+        yaml(file, 0).trim_start_matches('\n').to_owned(),
+    ] {
         prop_assert_eq!(&read(&rendered), &verdict, "as {}", rendered);
     }
     if let Some(is_good) = read_event(file) {
