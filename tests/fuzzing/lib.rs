@@ -107,8 +107,8 @@ fn record() {
 #[test]
 fn event_of_probe() {
     each!(&good("events"), |bytes| {
-        if let Ok(event) = serde_json::from_slice(bytes) {
-            drop(Tick::from_event(&event));
+        if let Ok(event) = str::from_utf8(bytes) {
+            drop(Tick::from_event(event));
         }
     });
 }

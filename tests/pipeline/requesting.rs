@@ -47,7 +47,9 @@ impl Prober {
 
     async fn attempt(&self, monitor: &Monitor, scheduled_at: Option<Timestamp>, time_left: Duration) -> Record {
         let slot = Slot { scheduled_at, ..Slot::now(monitor, scheduled_at.unwrap_or_else(timestamp::now)) };
-        self.requester.request(&slot, Circumstances { attempt: 1, is_cold: false, time_left }).await
+        self.requester
+            .request(&slot, Circumstances { attempt: 1, is_cold: false, time_left }, &Monitors::default())
+            .await
     }
 }
 

@@ -73,7 +73,7 @@ async fn event_with_a_time_that_no_schedule_has_is_probed_now_and_starts_no_sche
     });
     let far_ahead = json!({"scheduled_at": timestamp::format(timestamp::now() + SignedDuration::from_hours(1))});
     for event in [sample, event("schedule-rule.json"), event("schedule-scheduler.json"), far_ahead] {
-        let summary = probe::run(&probe, Tick::from_event(&event).unwrap(), BUDGET).await.unwrap();
+        let summary = probe::run(&probe, Tick::from_event(&event.to_string()).unwrap(), BUDGET).await.unwrap();
 
         assert!(
             summary.note.as_ref().is_some_and(|note| note.contains("probed now, outside the schedule")),
@@ -107,7 +107,7 @@ async fn each_event_file_for_probe_gives_records_of_what_it_names() {
     names.sort();
 
     for name in names {
-        let summary = probe::run(&probe, Tick::from_event(&event(&name)).unwrap(), BUDGET).await.unwrap();
+        let summary = probe::run(&probe, Tick::from_event(&event(&name).to_string()).unwrap(), BUDGET).await.unwrap();
 
         let slots = if ["probe-monitors.json", "probe-urls.json"].contains(&name.as_str()) { 2 } else { 1 };
         let Summary { up, degraded, down, missed, .. } = summary;

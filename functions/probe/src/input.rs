@@ -1,8 +1,13 @@
 //! The event: what to probe and for which tick.
 
+use std::fmt;
+
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
 use shared::timestamp;
 
 use crate::{config::check_url, plan::Shard};
@@ -50,44 +55,38 @@ pub enum Selection {
 )]
 pub struct InputError(pub(crate) String);
 
-/// The input that a person, a test or a schedule with an `Input` of its own sends.
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Custom {
-    url: Option<String>,
-    urls: Option<Vec<String>>,
-    monitors: Option<Vec<Value>>,
-    tags: Option<Vec<String>>,
-    shard: Option<u32>,
-    shards: Option<u32>,
-    #[serde(default)]
-    scheduled_at: Value,
-}
+/// The fields of the input that a person, a test or a schedule with its own `Input` sends.
+const CUSTOM: [&str; 7] = ["url", "urls", "monitors", "tags", "shard", "shards", "scheduled_at"];
+
+/// The fields of a JSON object, each name once, each value as its text: numbers keep all their digits.
+struct Fields<'text>(Vec<(String, &'text str)>);
 
 impl Tick {
-    /// Reads an event of any accepted form.
+    /// Reads the JSON text of an event of any accepted form.
     ///
     /// # Errors
     /// What is wrong with the event, and the accepted forms.
-    pub fn from_event(event: &Value) -> Result<Self, InputError> {
-        match event {
-            Value::Null => Ok(Self::default()),
-            Value::Object(fields) if fields.contains_key("detail-type") => {
-                // An EventBridge rule has an object here, EventBridge Scheduler a string of JSON.
-                let inner = match &event["detail"] {
-                    Value::Null => Self::default(),
-                    Value::String(text) if text.trim().is_empty() => Self::default(),
-                    Value::String(text) => custom(&read_text(text)?)?,
-                    detail => custom(detail)?,
-                };
-                let time = match inner.scheduled_at {
-                    Some(time) => time,
-                    None => read_time("time", &event["time"])?,
-                };
-                Ok(Self { scheduled_at: Some(time), ..inner })
-            }
-            event => custom(event),
+    pub fn from_event(event: &str) -> Result<Self, InputError> {
+        if event.trim() == "null" {
+            return Ok(Self::default());
         }
+        let fields = Fields::read(event)?;
+        if fields.get("detail-type").is_none() {
+            return custom(&fields);
+        }
+        // An EventBridge rule has an object here, EventBridge Scheduler a string of JSON.
+        let inner = match fields.get("detail") {
+            None => Self::default(),
+            Some(detail) => match text(detail) {
+                Some(text) => read_detail(&text)?,
+                None => read_detail(detail)?,
+            },
+        };
+        let time = match inner.scheduled_at {
+            Some(time) => time,
+            None => read_time("time", fields.get("time").unwrap_or("null"))?,
+        };
+        Ok(Self { scheduled_at: Some(time), ..inner })
     }
 
     /// Takes away a time that no schedule has at `now`: more than six hours ago, or more than a minute ahead. Sample events and
@@ -111,8 +110,26 @@ impl Tick {
     }
 }
 
-fn custom(event: &Value) -> Result<Tick, InputError> {
-    let Custom { url, urls, monitors, tags, shard, shards, scheduled_at } = read(event)?;
+/// Reads the detail of an EventBridge event; an empty one and `null` select all that is configured.
+fn read_detail(detail: &str) -> Result<Tick, InputError> {
+    if matches!(detail.trim(), "" | "null") {
+        return Ok(Tick::default());
+    }
+    serde_json::from_str::<&RawValue>(detail)
+        .map_err(|error| InputError(format!("its detail is not JSON: {error}")))?;
+    custom(&Fields::read(detail)?)
+}
+
+fn custom(fields: &Fields<'_>) -> Result<Tick, InputError> {
+    if let Some((name, _)) = fields.0.iter().find(|(name, _)| !CUSTOM.contains(&name.as_str())) {
+        return Err(InputError(format!("unknown field `{name}`: expected one of {}", CUSTOM.join(", "))));
+    }
+    let url = fields.parse::<String>("url", "a URL, as in \"https://a.test\"")?;
+    let urls = fields.parse::<Vec<String>>("urls", "a list of URLs, as in [\"https://a.test\"]")?;
+    let monitors = fields.parse::<Vec<&RawValue>>("monitors", "a list of ids, or one of monitors")?;
+    let tags = fields.parse::<Vec<String>>("tags", "a list of tags, as in [\"shop\"]")?;
+    let shard = fields.parse::<u32>("shard", "a whole number in digits, as in 0")?;
+    let shards = fields.parse::<u32>("shards", "a whole number in digits, as in 16")?;
     let urls = match (url, urls) {
         (Some(_), Some(_)) => {
             return Err(InputError("it has both \"url\" and \"urls\"".to_owned()));
@@ -123,7 +140,7 @@ fn custom(event: &Value) -> Result<Tick, InputError> {
     let selection = match (urls, monitors, tags) {
         (None, None, None) => Selection::All,
         (Some(urls), None, None) => Selection::Urls(urls),
-        (None, Some(monitors), None) => read_monitors(monitors)?,
+        (None, Some(monitors), None) => read_monitors(&monitors)?,
         (None, None, Some(tags)) => Selection::Tags(tags),
         _ => return Err(InputError("it has more than one of \"urls\", \"monitors\" and \"tags\"".to_owned())),
     };
@@ -142,66 +159,109 @@ fn custom(event: &Value) -> Result<Tick, InputError> {
         }
         _ => return Err(InputError("\"shard\" and \"shards\" go together".to_owned())),
     };
-    let scheduled_at = match &scheduled_at {
-        Value::Null => None,
-        time => Some(read_time("scheduled_at", time)?),
+    let scheduled_at = match fields.get("scheduled_at") {
+        None | Some("null") => None,
+        Some(time) => Some(read_time("scheduled_at", time)?),
     };
     Ok(Tick { selection, shard, scheduled_at })
 }
 
-/// Reads the time of a schedule from a field.
-fn read_time(name: &str, value: &Value) -> Result<Timestamp, InputError> {
+/// Reads the time of a schedule from the JSON text of a field.
+fn read_time(name: &str, value: &str) -> Result<Timestamp, InputError> {
     let expected = "expected the time of the schedule, as in \"2026-11-23T12:00:00Z\"; to probe now, send {} or another form \
                     below";
-    match value {
-        Value::String(text) if text.contains("<aws.") => Err(InputError(format!(
+    match text(value) {
+        Some(text) if text.contains("<aws.") => Err(InputError(format!(
             "\"{name}\" is {text:?}, which EventBridge Scheduler alone replaces by a time; to probe now, leave it out"
         ))),
-        Value::String(text) if text.trim().is_empty() => Err(InputError(format!("\"{name}\" is empty: {expected}"))),
-        Value::String(text) => {
-            timestamp::parse(text).map_err(|error| InputError(format!("\"{name}\" is wrong: {error}; {expected}")))
+        Some(text) if text.trim().is_empty() => Err(InputError(format!("\"{name}\" is empty: {expected}"))),
+        Some(text) => {
+            timestamp::parse(&text).map_err(|error| InputError(format!("\"{name}\" is wrong: {error}; {expected}")))
         }
-        Value::Null => Err(InputError(format!("\"{name}\" is missing: {expected}"))),
-        other => Err(InputError(format!("\"{name}\" is {other}: {expected}"))),
+        None if value == "null" => Err(InputError(format!("\"{name}\" is missing: {expected}"))),
+        None => Err(InputError(format!("\"{name}\" is {value}: {expected}"))),
     }
 }
 
-/// Ids, or whole monitors.
-fn read_monitors(list: Vec<Value>) -> Result<Selection, InputError> {
-    if list.iter().all(Value::is_string) {
-        return Ok(Selection::Ids(list.iter().filter_map(Value::as_str).map(str::to_owned).collect()));
+/// Reads ids, or complete monitors, which stay text.
+fn read_monitors(list: &[&RawValue]) -> Result<Selection, InputError> {
+    if let Some(ids) = list.iter().map(|monitor| text(monitor.get())).collect() {
+        return Ok(Selection::Ids(ids));
     }
-    if !list.iter().all(Value::is_object) {
+    if !list.iter().all(|monitor| monitor.get().starts_with('{')) {
         return Err(InputError("\"monitors\" is to be a list of ids, or one of monitors".to_owned()));
     }
-    // In lines, so that a mistake has a place in them. JSON is YAML too.
-    Ok(Selection::Monitors(format!("{:#}", json!({ "monitors": list }))))
+    // One monitor per line, so that a mistake has a place.
+    let monitors = list.iter().map(|monitor| monitor.get()).collect::<Vec<_>>().join(",\n");
+    Ok(Selection::Monitors(format!("{{\"monitors\": [\n{monitors}\n]}}")))
 }
 
-fn read<T: for<'de> Deserialize<'de>>(value: &Value) -> Result<T, InputError> {
-    if !value.is_object() {
-        let kind = match value {
-            Value::Array(_) => "an array",
-            Value::String(_) => "a string",
-            Value::Number(_) => "a number",
-            Value::Null => "null",
-            _ => "a boolean",
+/// The text that a JSON string stands for; `None` for other JSON.
+fn text(json: &str) -> Option<String> {
+    serde_json::from_str(json).ok()
+}
+
+impl<'text> Fields<'text> {
+    fn read(json: &'text str) -> Result<Self, InputError> {
+        let kind = match json.trim_start().bytes().next() {
+            Some(b'[') => "an array",
+            Some(b'"') => "a string",
+            Some(b'-' | b'0'..=b'9') => "a number",
+            Some(b'n') => "null",
+            Some(b't' | b'f') => "a boolean",
+            _ => return serde_json::from_str(json).map_err(|error| InputError(error.to_string())),
         };
-        return Err(InputError(format!("it is {kind} and not an object")));
+        Err(InputError(format!("it is {kind} and not an object")))
     }
-    T::deserialize(value).map_err(|error| InputError(error.to_string()))
+
+    /// The JSON text of a field.
+    fn get(&self, name: &str) -> Option<&'text str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
+    }
+
+    /// The value of a field; `None` if the event does not have the field.
+    fn parse<T: Deserialize<'text>>(&self, name: &str, expected: &str) -> Result<Option<T>, InputError> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let parsed = serde_json::from_str(value);
+        parsed.map(Some).map_err(|_| InputError(format!("\"{name}\" is {value}: expected {expected}")))
+    }
 }
 
-fn read_text(text: &str) -> Result<Value, InputError> {
-    serde_json::from_str(text).map_err(|error| InputError(format!("its detail is not JSON: {error}")))
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Fields(Vec::new());
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    if fields.get(&name).is_some() {
+                        return Err(A::Error::custom(format!("{name:?} is there twice: expected it once")));
+                    }
+                    fields.0.push((name, value.get()));
+                }
+                Ok(fields)
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn tick(event: &Value) -> Tick {
-        Tick::from_event(event).unwrap()
+        Tick::from_event(&event.to_string()).unwrap()
     }
 
     fn instant(text: &str) -> Option<Timestamp> {
@@ -266,7 +326,7 @@ mod tests {
         let Selection::Monitors(text) = selection(json!({"monitors": [{"id": "a", "url": "https://a.test"}]})) else {
             panic!("not carried")
         };
-        assert!(text.starts_with("{\n  \"monitors\": ["), "{text}");
+        assert_eq!(text, "{\"monitors\": [\n{\"id\":\"a\",\"url\":\"https://a.test\"}\n]}");
         assert_eq!(tick(&json!({})), Tick::default());
         assert_eq!(tick(&Value::Null), Tick::default());
         assert_eq!(tick(&json!({"shard": 3, "shards": 16})).shard, Some(Shard { index: 3, count: 16 }));
@@ -282,14 +342,14 @@ mod tests {
             (json!({"urls": []}), "\"urls\" is empty"),
             (json!({"monitors": []}), "\"monitors\" is empty"),
             (json!({"tags": []}), "\"tags\" is empty"),
-            (json!({"urls": "https://a.test"}), "invalid type"),
+            (json!({"urls": "https://a.test"}), "\"urls\" is \"https://a.test\": expected a list of URLs"),
             (json!({"url": "https://a.test", "urls": ["https://b.test"]}), "both"),
             (json!({"url": "https://a.test", "tags": ["b"]}), "more than one of"),
             (json!({"monitors": ["a", {"id": "b"}]}), "a list of ids, or one of monitors"),
             (json!({"shard": 16, "shards": 16}), "\"shard\" is 16 of 16"),
             (json!({"shard": 0, "shards": 0}), "\"shard\" is 0 of 0"),
             (json!({"shard": 1}), "go together"),
-            (json!({"shard": -1, "shards": 2}), "invalid value"),
+            (json!({"shard": -1, "shards": 2}), "\"shard\" is -1: expected a whole number"),
             (json!({"scheduled_at": "soon"}), "\"scheduled_at\" is wrong: \"soon\" is not a timestamp"),
             (json!({"scheduled_at": ""}), "\"scheduled_at\" is empty: expected the time of the schedule"),
             (
@@ -307,9 +367,46 @@ mod tests {
             (json!({"detail-type": "x", "time": 0, "detail": {}}), "\"time\" is 0: expected"),
         ];
         for (event, expected) in refused {
-            let error = Tick::from_event(&event).unwrap_err().to_string();
+            let error = Tick::from_event(&event.to_string()).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
             assert!(error.contains("{\"url\": \"https://…\"}"), "{error}");
+        }
+    }
+
+    #[test]
+    fn monitors_of_an_event_keep_every_digit_and_both_of_two_equal_keys() {
+        let monitor = r#"{"id": "a", "url": "https://a.test", "expect": {"body": {"json": {"path": "$.a", "equals": 0.10000000000000001}}}}"#;
+        let other = r#"{"id": "b", "id": "c", "equals": [18446744073709551616, 1e-400, 1e400]}"#;
+
+        let tick = Tick::from_event(&format!("{{\"monitors\": [{monitor} , {other}]}}")).unwrap();
+
+        assert_eq!(tick.selection, Selection::Monitors(format!("{{\"monitors\": [\n{monitor},\n{other}\n]}}")));
+    }
+
+    #[test]
+    fn field_that_is_null_or_there_twice_selects_nothing() {
+        for (event, expected) in [
+            (r#"{"url": null}"#, "\"url\" is null: expected a URL"),
+            (r#"{"urls": null}"#, "\"urls\" is null: expected a list of URLs"),
+            (r#"{"monitors": null}"#, "\"monitors\" is null: expected a list of ids"),
+            (r#"{"tags": null}"#, "\"tags\" is null: expected a list of tags"),
+            (r#"{"shard": null, "shards": null}"#, "\"shard\" is null: expected a whole number"),
+            (r#"{"shard": 0.0, "shards": 2}"#, "\"shard\" is 0.0: expected a whole number in digits"),
+            (r#"{"shard": 0, "shards": 1e3}"#, "\"shards\" is 1e3: expected a whole number in digits"),
+            (r#"{"tags": ["a"], "tags": ["b"]}"#, "\"tags\" is there twice"),
+            ("[] x", "an array"),
+            ("{} x", "trailing characters"),
+        ] {
+            let error = Tick::from_event(event).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}\nfor {event}");
+        }
+    }
+
+    #[test]
+    fn detail_that_is_null_in_either_form_selects_all() {
+        for detail in ["null", "\"null\"", "\" null\\n\"", "\"\"", "{}", "\"{}\""] {
+            let event = format!(r#"{{"detail-type": "x", "time": "2026-11-23T12:00:00Z", "detail": {detail}}}"#);
+            assert_eq!(Tick::from_event(&event).unwrap().selection, Selection::All, "{detail}");
         }
     }
 }

@@ -32,7 +32,7 @@ use std::{
 use futures::future::join_all;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, tracing};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 
 pub use crate::{
@@ -152,8 +152,8 @@ impl Probe {
 ///
 /// # Errors
 /// Those of [`run()`], and an event that cannot be understood.
-pub async fn handle(probe: &Probe, event: LambdaEvent<Value>) -> Result<Summary, ProbeError> {
-    let tick = Tick::from_event(&event.payload)?;
+pub async fn handle(probe: &Probe, event: LambdaEvent<Box<RawValue>>) -> Result<Summary, ProbeError> {
+    let tick = Tick::from_event(event.payload.get())?;
     let budget = deadline::budget(event.context.deadline, Timestamp::now());
     run(probe, tick, budget).await
 }

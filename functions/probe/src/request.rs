@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     config::ProbeConfig,
     exchange::{Exchange, Exchanger, Limits, Request, TlsError, egress::Egress},
-    monitors::{Monitor, expect::Certificate},
+    monitors::{Monitor, Monitors, expect::Certificate},
     plan::{Slot, since},
 };
 
@@ -56,8 +56,9 @@ impl Requester {
 
     /// Makes an attempt. The response time is from its start to the last byte of the body (or the first mebibyte of it), or
     /// to the moment it was given up, after the timeout of the monitor. If there is less time left than that, and it was
-    /// given up for that reason, nothing is known of the target, and the slot is missed.
-    pub async fn request(&self, slot: &Slot<'_>, circumstances: Circumstances) -> Record {
+    /// given up for that reason, nothing is known of the target, and the slot is missed. Messages show long values in part, and
+    /// references in the place of the secrets of `monitors`.
+    pub async fn request(&self, slot: &Slot<'_>, circumstances: Circumstances, monitors: &Monitors) -> Record {
         let Circumstances { attempt, is_cold, time_left } = circumstances;
         let settings = &slot.monitor.settings;
         let timeout = settings.timeout.min(time_left);
@@ -86,7 +87,7 @@ impl Requester {
         let prober = Prober { cold_start: is_cold, in_flight, late_ms: late.map(Millis::from) };
         let blank = self.blank(slot, timestamp);
         let record = Record { attempt, prober: Some(prober), id: Some(Uuid::now_v7()), ..blank };
-        judge(slot.monitor, exchange, elapsed, record)
+        judge(slot.monitor, exchange, elapsed, record, monitors)
     }
 
     /// The record of a slot without a request that could tell anything. Told twice, it is the same record.
@@ -129,7 +130,7 @@ impl Requester {
 }
 
 /// Fills in what came of an exchange.
-fn judge(monitor: &Monitor, exchange: Exchange, elapsed: Duration, mut record: Record) -> Record {
+fn judge(monitor: &Monitor, exchange: Exchange, elapsed: Duration, mut record: Record, monitors: &Monitors) -> Record {
     record.response_time_ms = Some(Millis::from(elapsed));
     record.phases = Some(exchange.phases);
     record.certificate_expires_at = exchange.certificate_expires_at;
@@ -143,7 +144,7 @@ fn judge(monitor: &Monitor, exchange: Exchange, elapsed: Duration, mut record: R
             record.http_status_code = Some(answer.status);
             record.body_cut = answer.is_cut;
             let now = record.timestamp;
-            record.error = monitor.settings.expect.check(&answer, certificate, now).err();
+            record.error = monitor.settings.expect.check(&answer, certificate, now, &|text| monitors.mask(text)).err();
         }
         Err(failure) => record.error = Some(failure),
     }

@@ -265,7 +265,7 @@ impl Invocation<'_> {
                     return published;
                 }
                 None => {
-                    let record = self.requester.request(slot, circumstances).await;
+                    let record = self.requester.request(slot, circumstances, self.monitors).await;
                     drop(permit);
                     record
                 }
@@ -277,7 +277,7 @@ impl Invocation<'_> {
                 Some(before) => {
                     let before = self.publish(Record { retried: true, ..before });
                     let request = async {
-                        let record = self.requester.request(slot, circumstances).await;
+                        let record = self.requester.request(slot, circumstances, self.monitors).await;
                         drop(permit);
                         record
                     };
@@ -309,7 +309,7 @@ impl Invocation<'_> {
             if let Cow::Owned(masked) = self.monitors.mask(text) {
                 *text = masked;
             }
-            // Not before: of a value that was cut in the middle nobody would know what it is a part of.
+            // After masking: a mask does not find a part of a secret.
             text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
         }
         (record.outcome(), record.retried, self.publisher.publish(&record).await)

@@ -5,7 +5,9 @@
 //!   coding, so `br`, `zstd` and others are not undone: a body that is readable text all the same is judged as it stands,
 //!   and any other is a failure that names the coding.
 //! - A body without bytes (204, 304, HEAD, length 0) is the empty text, whatever its coding.
-//! - Charsets: a byte order mark, or else the `charset` of `Content-Type`, by the labels of the WHATWG Encoding Standard; or
+//! - JSON, by its media type, is UTF-8 (RFC 8259, section 8.1): a byte order mark decides, then UTF-8 where the bytes are
+//!   UTF-8, then the `charset`, which the registration of the media type does not define.
+//! - Charsets of other text: a byte order mark, or else the `charset` of `Content-Type`, by the labels of the WHATWG Encoding Standard; or
 //!   else, and for labels that are unknown, UTF-8. Bytes that are no text of the charset become U+FFFD. What a document
 //!   says of itself, as in `<meta charset>`, is not looked at.
 
@@ -90,13 +92,18 @@ fn text(headers: &HeaderMap, bytes: &[u8], is_cut: bool) -> Result<String, Strin
     let mut unknown = Vec::new();
     let mut decoded = Cow::Borrowed(bytes);
     for coding in codings.iter().rev() {
+        // Servers also announce a coding that they did not apply to an empty body.
+        if decoded.is_empty() {
+            break;
+        }
         match undo(coding, &decoded, is_cut) {
             None => unknown.push(coding.as_str()),
             Some(Ok(bytes)) => decoded = bytes.into(),
             Some(Err(error)) => return Err(unreadable(&unknown).unwrap_or(error)),
         }
     }
-    let (text, is_readable) = decode(&decoded, charset(headers), is_cut);
+    let charset = if is_json(headers) && is_json_in_utf_8(&decoded, is_cut) { None } else { charset(headers) };
+    let (text, is_readable) = decode(&decoded, charset, is_cut);
     match unreadable(&unknown) {
         Some(error) if !is_readable => Err(error),
         _ => Ok(text),
@@ -107,8 +114,8 @@ fn text(headers: &HeaderMap, bytes: &[u8], is_cut: bool) -> Result<String, Strin
 fn unreadable(unknown: &[&str]) -> Option<String> {
     let coding = unknown.first()?;
     Some(format!(
-        "the body has the content coding {coding:?}, which was not asked for, and is no readable text: have the server send \
-         it plain or with gzip, as it does without Accept-Encoding"
+        "the body has the content coding {coding:?}, which probe does not undo, and is no readable text: have the server send \
+         it plain or with gzip"
     ))
 }
 
@@ -175,10 +182,34 @@ fn read(decoder: impl Read, decoded: &mut Vec<u8>, is_cut: bool) -> io::Result<(
     }
 }
 
+/// The last `Content-Type`.
+fn content_type(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let line = headers.get_all(CONTENT_TYPE).iter().next_back()?;
+    Some(String::from_utf8_lossy(line.as_bytes()))
+}
+
+/// Whether the media type is `application/json` or ends in `+json`.
+fn is_json(headers: &HeaderMap) -> bool {
+    content_type(headers).is_some_and(|line| {
+        let media_type = line.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        media_type == "application/json" || media_type.ends_with("+json")
+    })
+}
+
+/// Whether bytes may be JSON in UTF-8. JSON has no control characters but blanks; UTF-16 and ISO-2022-JP, whose bytes can be
+/// valid UTF-8 too, have some.
+fn is_json_in_utf_8(bytes: &[u8], is_cut: bool) -> bool {
+    let is_utf_8 = match str::from_utf8(bytes) {
+        Ok(_) => true,
+        // What was cut may end in the middle of a character.
+        Err(error) => is_cut && error.error_len().is_none(),
+    };
+    is_utf_8 && !bytes.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
+}
+
 /// The charset that the headers name, if it is a known one.
 fn charset(headers: &HeaderMap) -> Option<&'static Encoding> {
-    let line = headers.get_all(CONTENT_TYPE).iter().next_back()?;
-    let line = String::from_utf8_lossy(line.as_bytes());
+    let line = content_type(headers)?;
     let parameter = |parameter: &str| {
         let (name, value) = parameter.split_once('=')?;
         name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches(['"', '\'']).trim().to_owned())
@@ -284,7 +315,7 @@ mod tests {
             assert_eq!(decoded(&[coding], "é is a word\r\n".as_bytes()).as_deref(), Ok("é is a word\r\n"), "{coding}");
             for bytes in [b"\x0b\x02\x80hello\x03".as_slice(), &[0x28, 0xb5, 0x2f, 0xfd, 4], b"a\0b"] {
                 let error = decoded(&[coding], bytes).unwrap_err();
-                assert!(error.contains(&format!("content coding {coding:?}, which was not asked for")), "{error}");
+                assert!(error.contains(&format!("content coding {coding:?}, which probe does not undo")), "{error}");
                 assert!(error.contains("have the server send it plain or with gzip"), "{error}");
             }
         }
@@ -344,6 +375,41 @@ mod tests {
                 "{content_type}"
             );
         }
+    }
+
+    #[test]
+    fn json_is_decoded_as_utf_8_whatever_charset_its_media_type_names() {
+        let json = "{\"a\": \"é\"}";
+        let utf16: Vec<u8> = json.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for (content_type, bytes, expected) in [
+            ("application/json; charset=ISO-8859-1", json.as_bytes(), json),
+            ("Application/Problem+JSON ;charset=latin1", json.as_bytes(), json),
+            ("application/json; charset=utf-16le", json.as_bytes(), json),
+            ("application/json; charset=utf-16le", &utf16, json),
+            ("application/json; charset=utf-16le", b"\xff\xfe[\0", "["),
+            ("application/json; charset=latin1", b"{\"a\": \"\xe9\"}", json),
+            ("application/json; charset=iso-2022-jp", b"\"\x1b$B\x46\x7c\x1b(B\"", "\"日\""),
+            ("application/jsonp; charset=latin1", "é".as_bytes(), "Ã©"),
+        ] {
+            let headers = headers(&[("content-type", content_type)]);
+            assert_eq!(text(&headers, bytes, false).as_deref(), Ok(expected), "{content_type}");
+        }
+        // A body that was cut in the middle of a character.
+        let headers = headers(&[("content-type", "application/json; charset=latin1")]);
+        assert_eq!(text(&headers, b"\"\xc3\xa9\xc3", true).as_deref(), Ok("\"é\u{fffd}"));
+    }
+
+    #[test]
+    fn empty_body_that_was_compressed_fewer_times_than_announced_is_empty() {
+        for (codings, bytes) in [
+            ("gzip, gzip", gzip(b"")),
+            ("deflate, gzip", gzip(b"")),
+            ("gzip, deflate", raw(b"")),
+            ("br, gzip", gzip(b"")),
+        ] {
+            assert_eq!(decoded(&[codings], &bytes).as_deref(), Ok(""), "{codings}");
+        }
+        assert!(decoded(&["gzip, gzip"], &gzip(b"x")).is_err());
     }
 
     #[test]

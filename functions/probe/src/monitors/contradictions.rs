@@ -6,7 +6,7 @@
 
 use std::ops::RangeInclusive;
 
-use reqwest::Method;
+use reqwest::{Method, header::ACCEPT_ENCODING};
 use shared::env::print_duration;
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     document::Node,
     expect::{ExpectBody, Selects},
     node::{Fields, Mistakes},
+    secrets::NOT_HERE,
 };
 
 /// Statuses that are followed where they come with a `Location`.
@@ -40,6 +41,12 @@ pub(super) fn find(fields: &Fields<'_>, monitor: &Monitor, mistakes: &mut Mistak
             place("body", "method"),
             "an answer to HEAD has no body: use GET, or expect nothing of the body".to_owned(),
         );
+    }
+    let accepted = settings.headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !expect.body.is_empty() && !accepted.contains(NOT_HERE) && asks_for_other_codings(accepted) {
+        let text = "the header accept-encoding asks for a coding that probe does not undo: expected gzip, deflate and identity \
+                    only, or nothing of the body";
+        wrong(place("body", "headers"), text.to_owned());
     }
     if expect.certificate_days.is_some() && monitor.target.0.scheme() == "http" {
         if settings.max_redirects == 0 {
@@ -73,7 +80,7 @@ pub(super) fn find(fields: &Fields<'_>, monitor: &Monitor, mistakes: &mut Mistak
     }
     if only(&|status| matches!(status, 100..=199 | 204 | 304)) {
         let empty = Body::new(String::new(), false);
-        if let Some(error) = expect.body.iter().find_map(|expected| expected.check(&empty).err()) {
+        if let Some(error) = expect.body.iter().find_map(|expected| expected.check(&empty, &|text| text.into()).err()) {
             let statuses = print(&expect.status);
             wrong(
                 place("body", "expect"),
@@ -89,6 +96,16 @@ pub(super) fn find(fields: &Fields<'_>, monitor: &Monitor, mistakes: &mut Mistak
     {
         wrong(place("body", "expect"), format!("what is expected of {path} cannot be together: remove one of them"));
     }
+}
+
+/// Whether a server may answer with a coding that is not undone. `*` stands for any coding, and `q=0` refuses one.
+fn asks_for_other_codings(accepted: &str) -> bool {
+    accepted.split(',').any(|member| {
+        let (coding, weight) = member.split_once(';').unwrap_or((member, ""));
+        let coding = coding.trim().to_ascii_lowercase();
+        let is_refused = weight.split_once('=').is_some_and(|(_, weight)| weight.trim().parse() == Ok(0.0));
+        !is_refused && !matches!(coding.as_str(), "" | "gzip" | "x-gzip" | "deflate" | "identity")
+    })
 }
 
 /// The path of which two expectations contradict each other.

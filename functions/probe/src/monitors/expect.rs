@@ -1,6 +1,6 @@
 //! What an answer must be like for its target to be up.
 
-use std::ops::RangeInclusive;
+use std::{borrow::Cow, ops::RangeInclusive};
 
 use jiff::{SignedDuration, Timestamp};
 use regex::Regex;
@@ -11,6 +11,31 @@ use super::{body::Body, document::Node, jsonpath::JsonPath};
 use crate::exchange::Answer;
 
 const HOURS_PER_DAY: i64 = 24;
+/// The most bytes of a value that a message shows, so that a long value does not push later expectations out of the message.
+const MAX_SHOWN_BYTES: usize = 200;
+/// The most bytes of a sentence that has text of the answer in it.
+const MAX_SENTENCE_BYTES: usize = 400;
+
+/// Puts references in the place of secrets.
+pub(crate) type Mask<'mask> = &'mask (dyn for<'text> Fn(&'text str) -> Cow<'text, str> + Sync);
+
+/// Shows a value in a message. Masking comes before shortening: a mask does not find a part of a secret.
+fn show(text: &str, mask: Mask<'_>) -> String {
+    shorten(&mask(text), MAX_SHOWN_BYTES)
+}
+
+/// Shows a sentence in a message, masked and shortened as a value is.
+fn show_sentence(text: &str, mask: Mask<'_>) -> String {
+    shorten(&mask(text), MAX_SENTENCE_BYTES)
+}
+
+fn shorten(text: &str, max_bytes: usize) -> String {
+    if text.len() <= max_bytes {
+        return text.to_owned();
+    }
+    let start = text.get(..text.floor_char_boundary(max_bytes)).unwrap_or_default();
+    format!("{start}… ({} bytes)", text.len())
+}
 
 /// What is expected of an answer.
 #[derive(Debug, Clone)]
@@ -82,24 +107,32 @@ impl Default for Expect {
 }
 
 impl Expect {
-    /// Whether the answer is as expected.
+    /// Whether the answer is as expected. Messages show long values in part, after `mask`.
     ///
     /// # Errors
     /// All that is not, the status first, in one sentence. Of kind `body` only where nothing is wrong but that the body
     /// cannot be decoded.
-    pub fn check(&self, answer: &Answer, certificate: Certificate, now: Timestamp) -> Result<(), Failure> {
+    pub(crate) fn check(
+        &self,
+        answer: &Answer,
+        certificate: Certificate,
+        now: Timestamp,
+        mask: Mask<'_>,
+    ) -> Result<(), Failure> {
         let mut wrong = Vec::new();
         if !self.status.iter().any(|range| range.contains(&answer.status)) {
             wrong.push(format!("HTTP status {}: expected {}", answer.status, print(&self.status)));
         }
-        wrong.extend(self.headers.iter().filter_map(|(name, expected)| expected.check(name, &answer.headers).err()));
+        wrong.extend(
+            self.headers.iter().filter_map(|(name, expected)| expected.check(name, &answer.headers, mask).err()),
+        );
         let mut undecodable = 0;
         if !self.body.is_empty() {
             match Body::decode(answer) {
-                Ok(body) => wrong.extend(self.body.iter().filter_map(|expected| expected.check(&body).err())),
+                Ok(body) => wrong.extend(self.body.iter().filter_map(|expected| expected.check(&body, mask).err())),
                 Err(error) => {
                     undecodable = 1;
-                    wrong.push(error);
+                    wrong.push(show_sentence(&error, mask));
                 }
             }
         }
@@ -134,7 +167,8 @@ impl Expect {
 }
 
 impl ExpectText {
-    fn check(&self, name: &HeaderName, headers: &HeaderMap) -> Result<(), String> {
+    fn check(&self, name: &HeaderName, headers: &HeaderMap, mask: Mask<'_>) -> Result<(), String> {
+        let quote = |text: &str| show(&format!("{text:?}"), mask);
         let values: Vec<_> =
             headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
         // As RFC 9110 has it, several lines of a header are one list.
@@ -145,16 +179,16 @@ impl ExpectText {
                 return if values.is_empty() {
                     Ok(())
                 } else {
-                    Err(format!("the header {name} is {value:?}: expected none"))
+                    Err(format!("the header {name} is {}: expected none", quote(&value)))
                 };
             }
-            Self::Equals(text) => (value == *text, format!("{text:?}")),
-            Self::Contains(text) => (value.contains(text), format!("{text:?} in it")),
-            Self::Matches(regex) => (regex.is_match(&value), format!("a match of {:?}", regex.as_str())),
+            Self::Equals(text) => (value == *text, quote(text)),
+            Self::Contains(text) => (value.contains(text), format!("{} in it", quote(text))),
+            Self::Matches(regex) => (regex.is_match(&value), format!("a match of {}", quote(regex.as_str()))),
         };
         match (holds, values.is_empty()) {
             (_, true) => Err(format!("there is no header {name}: expected {expected}")),
-            (false, false) => Err(format!("the header {name} is {value:?}: expected {expected}")),
+            (false, false) => Err(format!("the header {name} is {}: expected {expected}", quote(&value))),
             (true, false) => Ok(()),
         }
     }
@@ -165,26 +199,29 @@ impl ExpectBody {
     ///
     /// # Errors
     /// What is not.
-    pub(super) fn check(&self, body: &Body) -> Result<(), String> {
+    pub(super) fn check(&self, body: &Body, mask: Mask<'_>) -> Result<(), String> {
+        let quote = |text: &str| show(&format!("{text:?}"), mask);
         let part = body.part();
         match self {
             Self::Contains(text) if body.text.contains(text) => Ok(()),
-            Self::Contains(text) => Err(format!("{text:?} is not in {part}")),
+            Self::Contains(text) => Err(format!("{} is not in {part}", quote(text))),
             Self::Matches(regex) if regex.is_match(&body.text) => Ok(()),
-            Self::Matches(regex) => Err(format!("nothing in {part} matches {:?}", regex.as_str())),
+            Self::Matches(regex) => Err(format!("nothing in {part} matches {}", quote(regex.as_str()))),
             Self::Json { path, selects } => {
-                let found = path.select(body.json()?)?;
-                let path = path.text();
+                let json = body.json().map_err(|error| show_sentence(&error, mask))?;
+                let found = path.select(json).map_err(|error| show_sentence(&error, mask))?;
+                let path = show(path.text(), mask);
+                let print = |node: &Node| show(&node.to_string(), mask);
                 match selects {
                     Selects::Nothing => match found.first() {
                         None => Ok(()),
-                        Some(value) => Err(format!("{path} is {value}: expected nothing")),
+                        Some(value) => Err(format!("{path} is {}: expected nothing", print(value))),
                     },
                     _ if found.is_empty() => Err(format!("{path} is not in {part}")),
                     Selects::Something => Ok(()),
                     Selects::Only(expected) => match found.iter().find(|value| **value != expected) {
                         None => Ok(()),
-                        Some(value) => Err(format!("{path} is {value}: expected {expected}")),
+                        Some(value) => Err(format!("{path} is {}: expected {}", print(value), print(expected))),
                     },
                 }
             }
@@ -212,7 +249,7 @@ mod tests {
 
     fn check_json(path: &str, selects: Selects, body: &str) -> Result<(), String> {
         let expected = ExpectBody::Json { path: JsonPath::parse(path).unwrap(), selects };
-        expected.check(&Body::new(body.to_owned(), false))
+        expected.check(&Body::new(body.to_owned(), false), &|text| text.into())
     }
 
     #[test]
@@ -244,7 +281,7 @@ mod tests {
     }
 
     fn check(expect: &Expect, answer: &Answer) -> (Option<FailureKind>, String) {
-        let failure = expect.check(answer, Certificate::None, Timestamp::UNIX_EPOCH).err();
+        let failure = expect.check(answer, Certificate::None, Timestamp::UNIX_EPOCH, &|text| text.into()).err();
         failure.map_or((None, String::new()), |failure| (Some(failure.kind), failure.message))
     }
 
@@ -268,6 +305,43 @@ mod tests {
         let (kind, message) = check(&with_certificate, &answer(200, &[("content-encoding", "br")], brotli));
         assert_eq!(kind, Some(FailureKind::Assertion));
         assert!(message.contains("; there is no certificate"), "{message}");
+    }
+
+    #[test]
+    fn long_values_leave_room_for_later_expectations_and_show_no_part_of_a_secret() {
+        let secret = "s3cret".repeat(50);
+        let long = format!("{}{secret}{}", "x".repeat(MAX_SHOWN_BYTES - 10), "é".repeat(2_000));
+        let is_long = ExpectText::Equals("y".repeat(3_000));
+        let path = |path: &str| JsonPath::parse(path).unwrap();
+        let expect = Expect {
+            headers: vec![
+                (HeaderName::from_static("x-a"), is_long),
+                (HeaderName::from_static("x-b"), ExpectText::Exists(true)),
+            ],
+            body: vec![
+                ExpectBody::Json { path: path("$.a"), selects: Selects::Only(value("1")) },
+                ExpectBody::Contains("z".repeat(5_000)),
+                ExpectBody::Json { path: path("$.b"), selects: Selects::Something },
+            ],
+            ..Expect::default()
+        };
+        let body = format!("{{\"a\": \"{long}\"}}");
+        let answer = answer(500, &[("x-a", &long)], body.as_bytes());
+        let mask = |text: &str| text.replace(&secret, "${TOKEN}").into();
+
+        let message =
+            expect.check(&answer, Certificate::None, Timestamp::UNIX_EPOCH, &|text| mask(text)).unwrap_err().message;
+
+        assert!(message.len() < 2_048, "{}: {message}", message.len());
+        assert!(!message.contains("s3"), "{message}");
+        assert!(message.starts_with("HTTP status 500: expected below 400; the header x-a is \"xxx"), "{message}");
+        for words in
+            ["… (4200 bytes)", "there is no header x-b", "$.a is \"xx", "… (5002 bytes)", "$.b is not in the body"]
+        {
+            assert!(message.contains(words), "{words} is not in {message}");
+        }
+        let digits = check_json("$", Selects::Something, &format!("[0{}]", "1".repeat(5_000))).unwrap_err();
+        assert!(digits.len() < 500 && digits.contains("is not JSON"), "{digits}");
     }
 
     #[test]

@@ -354,6 +354,11 @@ fn the_published_schema_has_the_keys_that_are_read() {
 /// `defaults / monitor`.
 const CONTRADICTIONS: &[(&str, &str)] = &[
     ("/ method: HEAD, expect: {body: {contains: x}}", "2:71: an answer to HEAD has no body: use GET"),
+    (
+        "/ headers: {Accept-Encoding: 'gzip, br;q=0.5'}, expect: {body: {contains: x}}",
+        "the header accept-encoding asks for a coding that probe does not undo",
+    ),
+    ("headers: {accept-encoding: '*'} / expect: {body: {contains: x}}", "asks for a coding that probe does not undo"),
     ("expect: {body: {matches: '^$'}} / method: HEAD", "2:50: an answer to HEAD has no body"),
     (
         "/ expect: {certificate_days: 14}",
@@ -402,6 +407,8 @@ fn settings_that_contradict_each_other_are_refused_with_the_reason() {
     }
     for parts in [
         "/ method: HEAD, expect: {body: {}}",
+        "/ headers: {accept-encoding: br}, expect: {status: 200}",
+        "/ headers: {accept-encoding: 'GZIP, x-gzip;q=1, deflate, identity, , *;q=0, br; q=0.0'}, expect: {body: {contains: x}}",
         "expect: {body: {contains: x}} / method: HEAD, expect: {status: 200}",
         "/ redirects: {max: 1}, expect: {certificate_days: 14}",
         "redirects: {max: 1} / expect: {certificate_days: 14}",

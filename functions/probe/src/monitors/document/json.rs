@@ -5,7 +5,7 @@ use super::{Entry, MAX_DEPTH, Map, Mistake, Node, Number, Parsed, Place, Value, 
 /// Reads a JSON text of up to `max_values` values.
 ///
 /// # Errors
-/// What is wrong with it, where: a text that begins with "not JSON" or "JSON of more".
+/// What is wrong with it, where: a text that begins with "not JSON", or with "JSON" where JSON is beyond a limit.
 pub(crate) fn parse(text: &str, max_values: usize) -> Result<Parsed, Mistake> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let place = Place { line: 1, column: 1 };
@@ -37,7 +37,7 @@ impl<'text> Reader<'text> {
         self.values_left = values_left;
         let value = match self.rest.bytes().next() {
             Some(b'{' | b'[') if depth == MAX_DEPTH => {
-                return Err(self.not_json(format!("it is nested more than {MAX_DEPTH} levels deep")));
+                return Err(place.mistake(format!("JSON nested more than {MAX_DEPTH} levels deep")));
             }
             Some(b'{') => self.map(depth)?,
             Some(b'[') => self.list(depth)?,
@@ -256,6 +256,7 @@ mod tests {
     fn json_is_read_with_exact_numbers_and_every_escape() {
         for (text, expected) in [
             ("\u{feff} null\r\n", "null"),
+            ("[1e99999999999999999999999999999999, 0e-99]", "[1e99999999999999999999999999999999,0e-99]"),
             ("[1, -0, 0.10, 1E+2, 18446744073709551616]", "[1,-0,0.10,1E+2,18446744073709551616]"),
             ("\t{\"b\":\ttrue,\n\"a\" : [ ] , \"c\":{}}", r#"{"a":[],"b":true,"c":{}}"#),
             (r#""\ud83d\udea8 \/ \u00e9 \b\f\n\r\t\\\"""#, "\"🚨 / é \\b\\f\\n\\r\\t\\\\\\\"\""),
@@ -305,7 +306,7 @@ mod tests {
     fn depth_and_number_of_values_have_limits() {
         let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         assert!(read(&deep(MAX_DEPTH)).is_ok());
-        assert!(read(&deep(MAX_DEPTH + 1)).unwrap_err().contains("nested more than 128 levels"));
+        assert_eq!(read(&deep(MAX_DEPTH + 1)).unwrap_err(), "1:129: JSON nested more than 128 levels deep");
         assert!(read(&"[".repeat(1_000_000)).is_err());
         assert!(parse("[1,2]", 3).is_ok());
         assert_eq!(parse("[1,2,3]", 3).unwrap_err().text, "JSON of more than 3 values");

@@ -84,10 +84,11 @@ pub(crate) struct Parsed {
 /// It is neither. Of the two reasons, that of the reader which came further.
 pub(crate) fn parse(text: &str) -> Result<Parsed, Mistake> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if !text.trim_start().starts_with(['{', '[']) {
+    let json = without_marks(text);
+    if !json.trim_start().starts_with(['{', '[']) {
         return yaml::parse(text);
     }
-    parse_json(text, usize::MAX).or_else(|not_json| {
+    parse_json(&json, usize::MAX).or_else(|not_json| {
         yaml::parse(text).map_err(|not_yaml| {
             let place = |mistake: &Mistake| (mistake.line, mistake.column);
             if place(&not_json) > place(&not_yaml) {
@@ -97,6 +98,31 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Mistake> {
             }
         })
     })
+}
+
+/// Blanks in the place of what YAML allows around JSON: lines of comments, and the marks of a document. In JSON, no line
+/// begins with `#` or `...`.
+fn without_marks(text: &str) -> String {
+    let blanks =
+        |text: &str| text.chars().map(|character| if character == '\n' { '\n' } else { ' ' }).collect::<String>();
+    let mut is_before = true;
+    let mut json = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let trimmed = line.trim();
+        if trimmed.starts_with('#') || (!is_before && trimmed == "...") {
+            json.push_str(&blanks(line));
+        } else if let Some(rest) =
+            line.strip_prefix("---").filter(|rest| is_before && rest.trim_start().len() < rest.len())
+        {
+            is_before = false;
+            json.push_str("   ");
+            json.push_str(rest);
+        } else {
+            is_before &= trimmed.is_empty();
+            json.push_str(line);
+        }
+    }
+    json
 }
 
 impl Node {

@@ -1,11 +1,17 @@
 //! Numbers by their exact value, of any size and precision and however they are written.
 
-use std::{cmp::Ordering, fmt, iter};
+use std::{
+    cmp::{Ordering, Reverse},
+    fmt, iter,
+};
 
-/// The largest exponent that is read, so that the place of the decimal point can be computed.
+/// The largest exponent for which the place of the decimal point is computed.
 const MAX_EXPONENT: i128 = 1_000_000_000_000_000_000_000_000_000_000;
 
 /// A decimal number, kept as its text. `0.10`, `0.1` and `1e-1` are equal, and so are `-0` and `0`.
+///
+/// Exponents have any size. Beyond [`MAX_EXPONENT`], two numbers are equal only if their exponents are: the places of their
+/// points are not added.
 #[derive(Debug, Clone)]
 pub(crate) struct Number(Box<str>);
 
@@ -15,7 +21,30 @@ struct Parts<'text> {
     /// Digits before the point of the text, and those after it, without the zeros at the beginning.
     digits: iter::Skip<iter::Chain<std::str::Bytes<'text>, std::str::Bytes<'text>>>,
     is_zero: bool,
-    point: i128,
+    point: Point<'text>,
+}
+
+/// The place of the decimal point, in the order of the numbers that have it.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Point<'text> {
+    /// Below -[`MAX_EXPONENT`]: the length and the digits of the exponent, and the place in the digits of the number.
+    FarLeft(Reverse<(usize, &'text str)>, i128),
+    At(i128),
+    /// Beyond [`MAX_EXPONENT`], as for `FarLeft`.
+    FarRight((usize, &'text str), i128),
+}
+
+impl<'text> Point<'text> {
+    fn new(exponent: &'text str, place: i128) -> Self {
+        let digits = exponent.trim_start_matches(['-', '+']).trim_start_matches('0');
+        let size = (digits.len(), digits);
+        match exponent.parse::<i128>() {
+            _ if digits.is_empty() => Self::At(place),
+            Ok(exponent) if exponent.abs() <= MAX_EXPONENT => Self::At(exponent + place),
+            _ if exponent.starts_with('-') => Self::FarLeft(Reverse(size), place),
+            _ => Self::FarRight(size, place),
+        }
+    }
 }
 
 impl Number {
@@ -31,8 +60,7 @@ impl Number {
         }
         if let Some(exponent) = exponent {
             let digits = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
-            let is_small = exponent.parse().is_ok_and(|exponent: i128| exponent.abs() <= MAX_EXPONENT);
-            if digits.is_empty() || !is_digits(digits) || !is_small {
+            if digits.is_empty() || !is_digits(digits) {
                 return None;
             }
         }
@@ -45,6 +73,7 @@ impl Number {
         if is_zero {
             return Some(0);
         }
+        let Point::At(point) = point else { return None };
         let places = usize::try_from(point).ok().filter(|places| (1..=19).contains(places))?;
         let mut digits = digits.chain(iter::repeat_n(b'0', places));
         let whole = digits.by_ref().take(places).fold(0, |value, digit| value * 10 + i128::from(digit - b'0'));
@@ -63,12 +92,11 @@ impl Number {
         let (whole, fraction) = split(mantissa, &['.']);
         let digits = whole.bytes().chain(fraction.unwrap_or_default().bytes());
         let zeros = digits.clone().take_while(|digit| *digit == b'0').count();
-        let exponent: i128 = exponent.and_then(|exponent| exponent.parse().ok()).unwrap_or(0);
         let digits = digits.skip(zeros);
         Parts {
             is_negative: self.0.starts_with('-'),
             is_zero: digits.clone().next().is_none(),
-            point: exponent + whole.len() as i128 - zeros as i128,
+            point: Point::new(exponent.unwrap_or_default(), whole.len() as i128 - zeros as i128),
             digits,
         }
     }
@@ -169,6 +197,16 @@ mod tests {
             ("-1e401", "-1e400", Less),
             ("1e-401", "1e-400", Less),
             ("9e999999999999999999999999999999", "1e1000000000000000000000000000000", Less),
+            ("1e1000000000000000000000000000000", "1e99999999999999999999999999999999", Less),
+            ("1e99999999999999999999999999999999", "1e100000000000000000000000000000000000000000000000000", Less),
+            ("9e99999999999999999999999999999999", "1e100000000000000000000000000000000", Less),
+            ("1e-100000000000000000000000000000000", "9e-99999999999999999999999999999999", Less),
+            ("-1e100000000000000000000000000000000", "-1e99999999999999999999999999999999", Less),
+            ("0", "1e-999999999999999999999999999999999999999999", Less),
+            ("1.0e99999999999999999999999999999999", "1E+0099999999999999999999999999999999", Equal),
+            ("1e000000000000000000000000000000000000000000000000001", "10", Equal),
+            ("0e999999999999999999999999999999999999999999", "0", Equal),
+            ("-0.0e-999999999999999999999999999999999999999999", "0", Equal),
             ("-1", "0", Less),
             ("-2", "-1", Less),
             ("0.09", "0.1", Less),
@@ -195,6 +233,8 @@ mod tests {
             ("14.5", None),
             ("0.14", None),
             ("1e-400", None),
+            ("1e999999999999999999999999999999999999999999", None),
+            ("0e999999999999999999999999999999999999999999", Some(0)),
         ] {
             assert_eq!(number(text).as_integer(), expected, "{text}");
         }
@@ -202,22 +242,7 @@ mod tests {
 
     #[test]
     fn text_that_is_no_number_is_not_read() {
-        for text in [
-            "",
-            "-",
-            "+",
-            ".",
-            "e1",
-            "1e",
-            "1e+",
-            "1.2.3",
-            "1x",
-            "0x10",
-            "1e1.5",
-            "1e99999999999999999999999999999999",
-            "--1",
-            "١",
-        ] {
+        for text in ["", "-", "+", ".", "e1", "1e", "1e+", "1.2.3", "1x", "0x10", "1e1.5", "1e+-1", "--1", "١"] {
             assert!(Number::parse(text).is_none(), "{text}");
         }
     }

@@ -1,6 +1,6 @@
 //! YAML 1.2 with places and exact numbers: what of it JSON has too.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{collections::BTreeMap, ops::Range};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
@@ -8,44 +8,50 @@ use super::{Entry, MAX_DEPTH, Map, Mistake, Node, Number, Parsed, Place, Value, 
 
 /// How many values aliases may stand for, so that a short text cannot become a large document.
 const MAX_ALIASED: usize = 100_000;
-/// How many tabs after colons are read. Each takes another reading of the text up to it.
-const MAX_TABS: usize = 1_000;
 
 /// Reads the documents of a text.
 ///
 /// # Errors
 /// It is not YAML.
 pub(super) fn parse(text: &str) -> Result<Parsed, Mistake> {
-    let mut text = Cow::Borrowed(text);
-    for _ in 0..MAX_TABS {
-        match Reader::default().read(&text) {
-            // The parser refuses a tab between a colon and plain text, which YAML allows (section 6.2). A blank in its place
-            // means the same there.
-            Err(Stop::Scan(error)) => match tab_after_colon(&text, &error) {
-                Some(at) => text.to_mut().replace_range(at..=at, " "),
-                None => return Err(not_yaml(&error)),
-            },
-            Err(Stop::Mistake(mistake)) => return Err(mistake),
-            Ok(parsed) => return Ok(parsed),
-        }
-    }
-    Err(Mistake {
-        line: 1,
-        column: 1,
-        text: format!("there are more than {MAX_TABS} tabs after colons: use blanks instead"),
+    let read = match Reader::default().read(text) {
+        Err(Stop::Scan(error)) if error.info().contains("':' must be followed") => read_with_tabs(text),
+        read => read,
+    };
+    read.map(|(parsed, _)| parsed).map_err(|stop| match stop {
+        Stop::Scan(error) => not_yaml(&error),
+        Stop::Mistake(mistake) => mistake,
     })
+}
+
+/// Reads a text with tabs after colons. The parser refuses a tab between a colon and plain text, which YAML allows
+/// (section 6.2), and accepts a blank there, which means the same. In quotes and blocks it does not: their tabs come back
+/// before the second reading.
+fn read_with_tabs(text: &str) -> Result<(Parsed, Vec<Range<usize>>), Stop> {
+    let read = Reader::default().read(&with_blanks_after_colons(text, &[]));
+    match read {
+        Ok((_, verbatim)) if !verbatim.is_empty() => Reader::default().read(&with_blanks_after_colons(text, &verbatim)),
+        read => read,
+    }
+}
+
+/// A text with a blank in the place of each first tab after a colon, except in `verbatim`: ranges of characters in the
+/// order of the text.
+fn with_blanks_after_colons(text: &str, verbatim: &[Range<usize>]) -> String {
+    let mut verbatim = verbatim.iter().peekable();
+    let mut before = '\0';
+    let replace = |(at, character)| {
+        while verbatim.next_if(|range| range.end <= at).is_some() {}
+        let is_verbatim = verbatim.peek().is_some_and(|range| range.contains(&at));
+        let is_after_colon = std::mem::replace(&mut before, character) == ':';
+        if character == '\t' && is_after_colon && !is_verbatim { ' ' } else { character }
+    };
+    text.chars().enumerate().map(replace).collect()
 }
 
 fn not_yaml(error: &ScanError) -> Mistake {
     let marker = error.marker();
     Mistake { line: marker.line(), column: marker.col() + 1, text: format!("this is not YAML: {}", error.info()) }
-}
-
-/// The byte of the tab that the parser stopped after.
-fn tab_after_colon(text: &str, error: &ScanError) -> Option<usize> {
-    let (at, character) = text.char_indices().nth(error.marker().index().checked_sub(1)?)?;
-    let is_after_colon = text.get(..at)?.trim_end_matches('\t').ends_with(':');
-    (error.info().contains("':' must be followed") && character == '\t' && is_after_colon).then_some(at)
 }
 
 /// Why a reading stopped.
@@ -62,6 +68,8 @@ struct Reader {
     anchors: BTreeMap<usize, Node>,
     aliased: usize,
     mistakes: Vec<Mistake>,
+    /// Where the text is that is quoted or a block, in characters.
+    verbatim: Vec<Range<usize>>,
 }
 
 struct Open {
@@ -77,12 +85,12 @@ enum Content {
 }
 
 impl Reader {
-    fn read(mut self, text: &str) -> Result<Parsed, Stop> {
+    fn read(mut self, text: &str) -> Result<(Parsed, Vec<Range<usize>>), Stop> {
         for event in Parser::new_from_str(text) {
             let (event, span) = event.map_err(Stop::Scan)?;
             self.event(event, span).map_err(Stop::Mistake)?;
         }
-        Ok(Parsed { documents: self.documents, mistakes: self.mistakes })
+        Ok((Parsed { documents: self.documents, mistakes: self.mistakes }, self.verbatim))
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Mistake> {
@@ -90,6 +98,9 @@ impl Reader {
         let place = Place { line: number(span.start.line()), column: number(span.start.col() + 1) };
         match event {
             Event::Scalar(text, style, anchor, tag) => {
+                if style != ScalarStyle::Plain {
+                    self.verbatim.push(span.start.index()..span.end.index());
+                }
                 let value = self.scalar(place, &text, style, tag.as_deref());
                 self.add(Node { place, value }, anchor);
             }
@@ -207,12 +218,17 @@ fn plain(text: &str) -> Value {
     if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
         return Value::NotJson(text.to_owned());
     }
-    let radix = |prefix: &str, radix: u32| {
-        let digits = text.strip_prefix(prefix).filter(|digits| digits.chars().all(|digit| digit.is_digit(radix)))?;
-        u128::from_str_radix(digits, radix).ok().and_then(|number| Number::parse(&number.to_string()))
-    };
-    let number = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| Number::parse(text));
-    number.map_or_else(|| Value::Text(text.to_owned()), Value::Number)
+    for (prefix, radix) in [("0x", 16), ("0o", 8)] {
+        let digits = text.strip_prefix(prefix).filter(|digits| digits.chars().all(|digit| digit.is_digit(radix)));
+        if let Some(digits) = digits.filter(|digits| !digits.is_empty()) {
+            let number = u128::from_str_radix(digits, radix).ok().map(|number| number.to_string());
+            // A number beyond 128 bits is refused, not taken for text.
+            return number
+                .and_then(|number| Number::parse(&number))
+                .map_or_else(|| Value::NotJson(text.to_owned()), Value::Number);
+        }
+    }
+    Number::parse(text).map_or_else(|| Value::Text(text.to_owned()), Value::Number)
 }
 
 /// How many values a node has, itself included.
@@ -252,6 +268,7 @@ mod tests {
             ("[18446744073709551614, 0.10, +5, 010, .5, 1e400]", "[18446744073709551614,0.10,+5,010,.5,1e400]"),
             ("[0x1F, 0o17, 0xg, 0o8, -0x1]", r#"[31,15,"0xg","0o8","-0x1"]"#),
             ("[1_000, 1e, '1', \"1\", !!str 1]", r#"["1_000","1e","1","1","1"]"#),
+            ("[1e99999999999999999999999999999999, 0x]", r#"[1e99999999999999999999999999999999,"0x"]"#),
             ("[.inf, -.INF, .nan]", "[.inf,-.INF,.nan]"),
             ("a: |\n  x\n  y\n", r#"{"a":"x\ny\n"}"#),
             ("a: &a [1]\nb: *a", r#"{"a":[1],"b":[1]}"#),
@@ -262,19 +279,36 @@ mod tests {
     }
 
     #[test]
+    fn hexadecimal_number_beyond_128_bits_is_no_text() {
+        for text in ["0xffffffffffffffffffffffffffffffff1", "0o7777777777777777777777777777777777777777777777"] {
+            let parsed = super::super::parse(text).unwrap();
+            assert_eq!(parsed.documents[0].value, Value::NotJson(text.to_owned()));
+        }
+    }
+
+    #[test]
     fn tab_after_a_colon_is_a_blank_and_a_tab_in_text_stays() {
         for (text, expected) in [
             ("url:\thttp://a.test", r#"{"url":"http://a.test"}"#),
             ("- a:\t\tb\n  c:\t1\n", r#"[{"a":"b","c":1}]"#),
             ("{a:\tb, c: [d:\te]}", r#"{"a":"b","c":[{"d":"e"}]}"#),
             ("a: \"x:\ty\"\nb:\t'z:\tz'\nc: |\n  d:\te\n", r#"{"a":"x:\ty","b":"z:\tz","c":"d:\te\n"}"#),
+            (
+                "k:\tv\na: |2\n   x:\ty\nb: >-\n  é:\tz\nc: 'd:\t''e:\t'\n",
+                "{\"a\":\" x:\\ty\\n\",\"b\":\"é:\\tz\",\"c\":\"d:\\t'e:\\t\",\"k\":\"v\"}",
+            ),
+            (
+                "k:\tv\n\"a:\tb\":\tc\nd: [\"e:\tf\",\t'g:\th']\n",
+                "{\"a:\\tb\":\"c\",\"d\":[\"e:\\tf\",\"g:\\th\"],\"k\":\"v\"}",
+            ),
             ("é:\tü\nk:\tv # a:\tb", r#"{"k":"v","é":"ü"}"#),
         ] {
             assert_eq!(read(text).as_deref(), Ok(expected), "{text}");
         }
         assert!(read("a:\tb: c").unwrap_err().contains("not YAML"));
-        let many = "a:\tb\n".repeat(MAX_TABS + 1);
-        assert!(read(&many).unwrap_err().contains("use blanks instead"));
+        let many: String = (0..3_000).map(|key| format!("k{key}:\tb\nq{key}:\t\"é:\tx\"\n")).collect();
+        assert_eq!(read(&many).unwrap().matches("é:\\tx").count(), 3_000);
+        assert_eq!(read(&format!("{many}x: [\n")).unwrap_err().split(':').next(), Some("6002"));
     }
 
     #[test]
@@ -283,9 +317,14 @@ mod tests {
             "{\"a\": \"\\ud83d\\udea8\"}",
             "\n\t{\n\t\t\"a\":\t\"\\/\\ud83d\\udea8\"\n}",
             "\u{feff}[\"\\ud83d\\udea8\"]\n",
+            "# [a]\n\n  # b\r\n---\r\n{\"a\":\n# c\n\"\\ud83d\\udea8\"}\n...\n# {d}\n",
+            "--- {\"a\": \"\\ud83d\\udea8\"}\n# end",
         ] {
             assert!(read(text).unwrap().contains('🚨'), "{text}");
         }
+        let error = read("# é\n--- {\"a\": \"\\ud83d\\udea8\", x}").unwrap_err();
+        assert!(error.starts_with("2:27: this is not JSON"), "{error}");
+        assert!(read("{\"a\": \"\\ud83d\"}\n---\n{}").is_err());
         // The reader that came further has the reason.
         assert!(read("{\"a\": 1,\n \"b\": \"\\ud83d\\udea8\",\n x}").unwrap_err().starts_with("3:2: this is not JSON"));
         assert!(read("{a: 1,\n b: [}").unwrap_err().contains("this is not YAML"));
