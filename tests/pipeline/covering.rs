@@ -303,14 +303,19 @@ async fn record_with_a_wrong_slot_or_clock_changes_no_schedule() {
         wrong("12:02:00", json!({"scheduled_at": "1970-01-01T00:00:00Z", "tags": []})),
         wrong("12:03:00", json!({"scheduled_at": "2026-11-22T12:00:00Z", "tags": []})),
         wrong("12:04:00", json!({"scheduled_at": "2026-11-24T12:00:00Z", "tags": []})),
-        // By a clock that was never set, or is minutes ahead.
-        wrong("12:05:00", json!({"timestamp": "1970-01-01T00:00:10Z", "scheduled_at": "1970-01-01T00:00:10Z"})),
+        // By a clock that is minutes ahead.
         wrong(
             "12:06:00",
             json!({"timestamp": timestamp::format(ahead.timestamp()), "certificate_expires_at": "2031-01-01T00:00:00Z"}),
         ),
     ];
     store(&place, &records).await;
+    // By a clock that was never set: flush rejects the record.
+    let unset = wrong("12:05:00", json!({"timestamp": "1970-01-01T00:00:10Z", "scheduled_at": "1970-01-01T00:00:10Z"}));
+    let summary = flush::run(&place.flush(), batch(20, &[unset])).await.unwrap();
+    assert_eq!((summary.stored, summary.rejected), (0, 1));
+    let all = one(&place, "to=2026-11-23T12:20:00Z", "13:00:00").await.figures.coverage.unwrap();
+    assert_eq!((all.expected, all.observed), (Some(20), 5));
 
     let entry = one(&place, "from=2026-11-23T12:00:00Z&to=2026-11-23T12:20:00Z", "13:00:00").await;
     let coverage = entry.figures.coverage.unwrap();
