@@ -18,10 +18,10 @@ use shared::{
 #[derive(Parser)]
 #[command(name = "cargo migrate", bin_name = "cargo migrate")]
 struct Arguments {
-    /// Then corrects when each schedule begins, from the probes that the database holds.
+    /// Moves the start of each schedule to its first probe.
     ///
-    /// For coverage that expects far more slots than there were, since records once said that a schedule began long before its
-    /// first probe. flush may go on meanwhile.
+    /// Use it if coverage expects far more slots than there were. Earlier builds of flush stored wrong slots, so schedules
+    /// start long before their first probe. Batches of flush that store settings wait until it is done.
     #[arg(long)]
     repair_schedules: bool,
 }
@@ -46,7 +46,8 @@ async fn run(arguments: &Arguments) -> Result<()> {
     if arguments.repair_schedules {
         let Repaired { schedules, moved, removed } = repair_schedules(&mut client).await?;
         println!(
-            "{schedules} schedules: {moved} begin later now, with their first probe; {removed} without a probe are removed"
+            "checked {schedules} schedules: {moved} schedules now begin at their first probe; {removed} schedules without a \
+             probe were removed"
         );
     }
     Ok(())

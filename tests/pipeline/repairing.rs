@@ -30,6 +30,9 @@ async fn command_has_schedules_begin_with_their_first_probe() {
         start,
         &json!({"outcome": "missed", "http_status_code": null, "response_time_ms": null}),
     ));
+    // This one was probed by hand first.
+    records.push(slot("hand", start, &json!({"interval_ms": null, "tags": ["hand"]})));
+    records.extend((1..10).map(|minute| slot("hand", start + minute * MINUTE, &json!({}))));
     flush::run(&place.flush(), batch(0, &records)).await.unwrap();
     let expected = async |monitor: &str| {
         let query = StatsQuery::parse(&format!("monitor={monitor}")).unwrap();
@@ -46,7 +49,10 @@ async fn command_has_schedules_begin_with_their_first_probe() {
         insert into target_settings (target_id, location_id, since, interval_ms, tags)
         select id, 1, '1970-01-01', 60000, '{shop}' from targets where monitor = 'missed';
         insert into target_settings (target_id, location_id, since, interval_ms, tags)
-        select id, 1, now() + interval '400 days', 1000, '{shop}' from targets where monitor = 'a'";
+        select id, 1, now() + interval '400 days', 1000, '{shop}' from targets where monitor = 'a';
+        delete from target_settings using targets where id = target_id and monitor = 'hand' and interval_ms = 60000;
+        insert into target_settings (target_id, location_id, since, interval_ms, tags)
+        select id, 1, '1970-01-01', 60000, '{shop}' from targets where monitor = 'hand'";
     client.batch_execute(wrong).await.unwrap();
     // Some of it is in chunks alone.
     while seal_step(&client).await.unwrap().is_some() {}
@@ -56,9 +62,10 @@ async fn command_has_schedules_begin_with_their_first_probe() {
         .unwrap();
     assert!(expected("a").await.0.unwrap() > 20_000_000);
 
-    for words in
-        ["2 begin later now, with their first probe; 2 without", "0 begin later now, with their first probe; 0 without"]
-    {
+    for words in [
+        "3 schedules now begin at their first probe; 2 schedules without a probe were removed",
+        "0 schedules now begin at their first probe; 0 schedules without a probe were removed",
+    ] {
         let run = example("migrate")
             .arg("--repair-schedules")
             .env("WM_DB_CONNECTION_STRING", &place.connection_string)
@@ -68,5 +75,7 @@ async fn command_has_schedules_begin_with_their_first_probe() {
         assert!(String::from_utf8_lossy(&output.stdout).contains(words), "{output:?}");
         assert_eq!([expected("a").await, expected("sealed").await], right);
     }
-    assert_eq!(place.count("select count(*) from target_settings").await, 3);
+    assert_eq!(place.count("select count(*) from target_settings").await, 4);
+    let (expected, interval, tags) = expected("hand").await;
+    assert_eq!((expected, interval, tags), (Some(120), Some(60_000), vec!["hand".to_owned()]));
 }

@@ -37,8 +37,8 @@ struct Schedule {
     until: Micros,
 }
 
-/// Repairs every schedule of the database, in one transaction. It needs the rights of the owner of the tables. flush may go
-/// on meanwhile: for at most a minute it says again what it remembers.
+/// Repairs every schedule of the database, in one transaction. It needs the rights of the owner of the tables. Batches that
+/// store settings wait until it commits.
 ///
 /// # Errors
 /// The database failed, or holds what this release cannot read; nothing is changed then.
@@ -70,8 +70,13 @@ pub async fn repair_schedules(client: &mut Client) -> Result<Repaired> {
         match first {
             Some(first) if first.0.saturating_sub(schedule.since.0) <= late => {}
             Some(first) => {
-                let update =
-                    "update target_settings set since = $4 where target_id = $1 and location_id = $2 and since = $3";
+                // A probe by hand may have said tags then: those stay.
+                let update = "with moved as ( \
+                        delete from target_settings where target_id = $1 and location_id = $2 and since = $3 returning * \
+                    ) \
+                    insert into target_settings (target_id, location_id, since, interval_ms, tags) \
+                    select target_id, location_id, $4, interval_ms, tags from moved \
+                    on conflict (target_id, location_id, since) do update set interval_ms = excluded.interval_ms";
                 let parameters = [key.as_slice(), &[(&first, Type::TIMESTAMPTZ)]].concat();
                 transaction.execute_typed(update, &parameters).await?;
                 repaired.moved += 1;
