@@ -555,3 +555,18 @@ async fn missed_slot_names_a_new_monitor_and_changes_no_url() {
     let row = place.client().await.query_one(again, &[&NEW, &Micros(now - 2 * MINUTE)]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 1);
 }
+
+#[tokio::test]
+async fn url_that_was_dated_ahead_is_the_one_of_now_when_its_probes_go_on() {
+    let place = Place::new("moving_outdated").await;
+    let now = Micros::from(timestamp::now()).0;
+    let slot = |url: &str, at: i64| slot(url, Some("shop"), "eu", MINUTE, at, json!({}));
+    run(&place.flush(), event(&[(0, slot(OLD, now - HOUR)), (1, slot(NEW, now - 10 * MINUTE))])).await.unwrap();
+    // As if the second one had come before its time, by a clock that was ahead.
+    let client = place.client().await;
+    client.execute("update targets set url = $1", &[&OLD]).await.unwrap();
+
+    run(&place.flush(), event(&[(2, slot(NEW, now - 5 * MINUTE))])).await.unwrap();
+    assert_eq!(place.count(&format!("select count(*) from targets where url = '{NEW}'")).await, 1);
+    assert_eq!(place.count("select count(*) from target_urls").await, 2);
+}

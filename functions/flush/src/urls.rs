@@ -30,6 +30,8 @@ pub(crate) struct Urls {
     version: Option<(i64, Instant)>,
     /// What is stored, each with when it begins, in the order of time.
     known: HashMap<Owner, Vec<(Micros, String)>>,
+    /// Monitors that have a newer URL than the one of now: their next probes set it.
+    outdated: BTreeSet<i32>,
     /// What the rows of a batch say that differs from that, and what they say next, in the order of time.
     said: BTreeMap<Owner, Vec<Said>>,
     /// The monitors that rows of the batch are of.
@@ -88,7 +90,9 @@ impl Urls {
             return Ok(());
         }
         let (targets, locations): (Vec<i32>, Vec<i16>) = unknown.iter().copied().unzip();
-        let owners: [(&(dyn ToSql + Sync), Type); 2] = [(&targets, Type::INT4_ARRAY), (&locations, Type::INT2_ARRAY)];
+        let latest = Micros::from(timestamp::now()).latest_plausible();
+        let owners: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&targets, Type::INT4_ARRAY), (&locations, Type::INT2_ARRAY), (&latest, Type::TIMESTAMPTZ)];
         // The version first: what is read after it is of that version, or of a later one, which is found out at the end.
         let (version, stored) = join!(
             client.query_typed("select url_changes from horizon", &[]),
@@ -99,15 +103,18 @@ impl Urls {
         self.version.get_or_insert((version, Instant::now()));
         self.known.extend(unknown.into_iter().map(|owner| (owner, Vec::new())));
         for row in stored? {
-            let entry = (row.try_get(2)?, row.try_get(3)?);
-            self.known.entry((row.try_get(0)?, row.try_get(1)?)).or_default().push(entry);
+            let (owner, entry): (Owner, _) = ((row.try_get(0)?, row.try_get(1)?), (row.try_get(2)?, row.try_get(3)?));
+            self.known.entry(owner).or_default().push(entry);
+            if row.try_get(4)? {
+                self.outdated.insert(owner.0);
+            }
         }
         Ok(())
     }
 
     /// What is known, without what a batch said.
     pub(crate) fn known(&self) -> Self {
-        Self { version: self.version, known: self.known.clone(), ..Self::default() }
+        Self { version: self.version, known: self.known.clone(), outdated: self.outdated.clone(), ..Self::default() }
     }
 
     /// Looks at the URL of a row, in the order of time. A slot that was missed requested no URL, so it changes none.
@@ -121,7 +128,7 @@ impl Urls {
         let known = self.known.get(&owner).map(Vec::as_slice).unwrap_or_default();
         let before =
             known.partition_point(|(since, _)| *since <= at).checked_sub(1).and_then(|before| known.get(before));
-        let is_known = before.is_some_and(|(_, url)| *url == record.url);
+        let is_known = before.is_some_and(|(_, url)| *url == record.url) && !self.outdated.contains(&row.key.target_id);
         if is_known && !self.said.contains_key(&owner) {
             return;
         }
