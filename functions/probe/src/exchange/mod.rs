@@ -100,6 +100,7 @@ use shared::{
 use tokio::time::timeout_at;
 use url::Url;
 
+pub(crate) use self::head::authority;
 use self::{
     egress::Egress,
     hop::{Body, Head, Sent, given_up},

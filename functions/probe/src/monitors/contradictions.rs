@@ -120,7 +120,7 @@ fn contradicts<'expect>(one: &'expect ExpectBody, other: &ExpectBody) -> Option<
         (one, Selects::Nothing) => *one != Selects::Nothing,
         _ => false,
     };
-    (is_contradiction && path.text() == other_path.text()).then(|| path.text())
+    (is_contradiction && path.is_same(other_path)).then(|| path.text())
 }
 
 fn print(ranges: &[RangeInclusive<u16>]) -> String {

@@ -222,6 +222,47 @@ const BAD: &[(&str, &[&str])] = &[
         &["expected text, or one of contains, matches, exists"],
     ),
     (
+        "monitors:\n- {id: a, url: 'http://a.test', headers: {HOST: 'a b'}}",
+        &["2:49: the header host of the monitor is not a host"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', headers: {host: 'a/b'}}",
+        &["is not a host, such as a.test or a.test:8080"],
+    ),
+    ("monitors:\n- {id: a, url: 'http://a.test', headers: {host: ''}}", &["is not a host"]),
+    ("defaults: {headers: {host: 'me@a.test'}}\nmonitors: []", &["1:28: the header host of the monitor is not a host"]),
+    ("monitors:\n- {id: a, url: 'http://a.test:0/'}", &["2:16: \"http://a.test:0/\" has the port 0"]),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {headers: {server: \"nginx\\n\"}}}",
+        &["no header is \"nginx\\n\""],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {headers: {server: ' nginx'}}}",
+        &["2:60: no header is \" nginx\""],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {headers: {server: {contains: \"nginx\\n\"}}}}",
+        &["no header has \"nginx\\n\" in it: expected text without line ends"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {headers: {age: 10}}}",
+        &["2:57: this is 10: expected text, in quotes where it looks like something else, or one of contains"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {body: {matches: ['.*', 'x*', '^', '(?m)x?$', 'a|']}}}",
+        &[
+            "\".*\" matches every text: expected a pattern",
+            "\"x*\" matches every text",
+            "\"^\" matches every text",
+            "\"(?m)x?$\" matches every text",
+            "\"a|\" matches every text",
+        ],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {headers: {a: {matches: '.*'}}}}",
+        &["\".*\" matches every text"],
+    ),
+    (
         "monitors:\n- {id: a, url: 'http://a.test', expect: {certificate_days: 0}}",
         &["expected a whole number from 1 to 3650"],
     ),
@@ -391,6 +432,10 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
         "what is expected of $.a cannot be together",
     ),
     ("/ expect: {body: {json: [{path: $.a, equals: 1}, {path: $.a, equals: 2}]}}", "cannot be together"),
+    (
+        "/ expect: {body: {json: [{path: $.a, equals: 1}, {path: \"$ ['a']\", exists: false}]}}",
+        "what is expected of $ ['a'] cannot be together",
+    ),
 ];
 
 fn of_parts(parts: &str) -> String {
@@ -417,6 +462,8 @@ fn settings_that_contradict_each_other_are_refused_with_the_reason() {
         "/ connect_timeout: 20s, retries: 10, interval: 1s",
         "/ redirects: {max: 0}, expect: {status: 301}",
         "/ expect: {status: [301, 304]}",
+        "/ headers: {host: 'b.test:8080'}, expect: {body: {matches: ['^x*$', '\\b', '.+', '^$', 'x']}}",
+        "/ expect: {body: {json: [{path: $.a, equals: 1}, {path: $.b, equals: 2}]}}",
         "/ expect: {status: [200, 301]}",
         "/ expect: {status: 204, body: {matches: '^$'}}",
         "/ expect: {status: [200, 204], body: {contains: x}}",

@@ -3,6 +3,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use regex::Regex;
+use regex_syntax::hir::{Look, LookSet};
 use reqwest::Method;
 use shared::env::{expected_duration, parse_duration};
 
@@ -124,5 +125,18 @@ pub(super) fn regex(node: &Node, mistakes: &mut Mistakes) -> Option<Regex> {
         let error = error.to_string();
         format!("{pattern:?} is not a regular expression: {}", error.lines().last().unwrap_or_default())
     });
-    mistakes.check(node, regex)
+    let regex = mistakes.check(node, regex)?;
+    if !pattern.is_empty() && matches_every_text(&pattern) {
+        mistakes.at(node, format!("{pattern:?} matches every text: expected a pattern that some text does not match"));
+    }
+    Some(regex)
+}
+
+/// Whether a pattern matches the empty text at the start of each text, or at its end.
+fn matches_every_text(pattern: &str) -> bool {
+    let Ok(pattern) = regex_syntax::parse(pattern) else { return false };
+    let looks = pattern.properties().look_set();
+    let is_only = |allowed: [Look; 3]| allowed.into_iter().fold(looks, LookSet::remove).is_empty();
+    pattern.properties().minimum_len() == Some(0)
+        && (is_only([Look::Start, Look::StartLF, Look::StartCRLF]) || is_only([Look::End, Look::EndLF, Look::EndCRLF]))
 }
