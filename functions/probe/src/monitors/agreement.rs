@@ -42,7 +42,7 @@ pub(super) const BEYOND_A_SCHEMA: &[&str] = &[
     "there is no certificate at an http:// URL",
     "is given up after timeout",
     "redirects with such a status are followed",
-    "followed by another one, which counts",
+    "a server sends another status",
     "has no body, and",
     "cannot be together",
 ];

@@ -285,13 +285,7 @@ fn header(node: &Node, mistakes: &mut Mistakes) -> Option<ExpectText> {
         return Some(ExpectText::Equals(text.to_owned()));
     }
     if node.as_map().is_none() {
-        mistakes.at(
-            node,
-            format!(
-                "this is {}: expected text, in quotes where it looks like something else, or one of contains, matches, exists",
-                node.kind()
-            ),
-        );
+        values::text(node, mistakes);
         return None;
     }
     let mut fields = Fields::of("the expectation of a header", node, None, mistakes)?;

@@ -141,6 +141,10 @@ const BAD: &[(&str, &[&str])] = &[
         &["these are 51 tags: expected at most 50"],
     ),
     ("monitors:\n- {id: a, url: 'http://a.test', expect: {body: {contains: }}}", &["this is nothing: expected text"]),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', tags: }",
+        &["this is nothing: expected text, in quotes if it begins with #; or remove the key"],
+    ),
     ("monitors:\n- {id: a, url: 'http://a.test', timeout: }", &["this is nothing: expected a duration"]),
     ("monitors:\n- {id: a, url: 'http://a.test', expect: {status: []}}", &["this is an empty list"]),
     (
@@ -246,7 +250,7 @@ const BAD: &[(&str, &[&str])] = &[
     ),
     (
         "monitors:\n- {id: a, url: 'http://a.test', expect: {headers: {age: 10}}}",
-        &["2:57: this is 10: expected text, in quotes where it looks like something else, or one of contains"],
+        &["2:57: this is 10: expected text, in quotes: '10'"],
     ),
     (
         "monitors:\n- {id: a, url: 'http://a.test', expect: {body: {matches: ['.*', 'x*', '^', '(?m)x?$', 'a|']}}}",
@@ -418,7 +422,7 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
     ("degraded_after: 2s / timeout: 1s", "2:51: an answer that takes longer than degraded_after (2s)"),
     ("/ expect: {status: 301}", "2:59: redirects with such a status are followed"),
     ("redirects: {max: 2} / expect: {status: [301-303, 307-308]}", "add redirects: {max: 0}"),
-    ("/ expect: {status: 100-199}", "followed by another one, which counts"),
+    ("/ expect: {status: 100-199}", "a server sends another status after each status below 200"),
     (
         "/ expect: {status: 204, body: {contains: x}}",
         "an answer with the status 204 has no body, and \"x\" is not in the body",

@@ -7,13 +7,21 @@ use regex_syntax::hir::{Look, LookSet};
 use reqwest::Method;
 use shared::env::{expected_duration, parse_duration};
 
-use super::{document::Node, node::Mistakes};
+use super::{
+    document::{Node, Value},
+    node::Mistakes,
+};
 
 pub(super) fn text(node: &Node, mistakes: &mut Mistakes) -> Option<String> {
     let text = node.as_text().map(str::to_owned);
     if text.is_none() {
-        let kind = node.kind();
-        mistakes.at(node, format!("this is {kind}: expected text, in quotes where it looks like something else"));
+        let quoted = node.kind();
+        let expected = match node.value {
+            Value::Null => "expected text, in quotes if it begins with #; or remove the key".to_owned(),
+            Value::Bool(_) | Value::Number(_) => format!("expected text, in quotes: '{quoted}'"),
+            _ => "expected text".to_owned(),
+        };
+        mistakes.at(node, format!("this is {quoted}: {expected}"));
     }
     text
 }
