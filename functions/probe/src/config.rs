@@ -137,6 +137,9 @@ pub fn check_url(url: &str) -> Result<(), String> {
             parsed.host_str().unwrap_or_default()
         ));
     }
+    if parsed.port() == Some(0) {
+        return Err(format!("{shown:?} has the port 0, to which nothing connects: expected 1 to 65535"));
+    }
     check_written_url(url)
 }
 

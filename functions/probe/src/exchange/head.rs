@@ -36,11 +36,7 @@ impl RequestHead {
     pub(super) fn new(sent: &Sent) -> Result<Self, Failure> {
         let failed = |message: String| Failure { kind: FailureKind::Protocol, message };
         let authority = match sent.headers.get(HOST) {
-            Some(host) => {
-                Authority::try_from(host.as_bytes()).ok().filter(|host| !host.as_str().contains('@')).ok_or_else(
-                    || failed("the header host of the monitor is not a host, such as a.test or a.test:8080".to_owned()),
-                )?
-            }
+            Some(host) => authority(host).map_err(failed)?,
             None => Authority::try_from(&sent.url[Position::BeforeHost..Position::AfterPort])
                 .map_err(|error| failed(format!("the host of the URL cannot be sent: {error}")))?,
         };
@@ -64,6 +60,15 @@ impl RequestHead {
     pub(super) fn absolute(&self, url: &Url) -> Result<Uri, http::Error> {
         Uri::builder().scheme(url.scheme()).authority(self.authority.clone()).path_and_query(self.path.clone()).build()
     }
+}
+
+/// The host that a monitor sets, as it is sent.
+///
+/// # Errors
+/// It is empty, or not a host.
+pub(crate) fn authority(host: &HeaderValue) -> Result<Authority, String> {
+    let authority = Authority::try_from(host.as_bytes()).ok().filter(|host| !host.as_str().contains('@'));
+    authority.ok_or_else(|| "the header host of the monitor is not a host, such as a.test or a.test:8080".to_owned())
 }
 
 /// Checks the size of a response's head and takes blanks from the ends of its values, which unfolding may leave there.

@@ -67,7 +67,7 @@
 //! | a body that the connection ends | complete after the end of TCP, or of TLS | RFC 9112, section 9.8: TLS that ends without `close_notify` may be cut. As curl. |
 //! | HEAD, 204, 304 | complete without a body, whatever length they announce | RFC 9110, section 8.6. |
 //! | trailers | read, and not kept | Nothing is expected of them. |
-//! | content codings | kept as they come | `monitors::expect` undoes those that it knows. |
+//! | content codings | kept as they come | `monitors::body` undoes `gzip` and `deflate`. |
 //! | bodies | read up to [`MAX_BODY_BYTES`] | The rest is not waited for, and the record says so. |
 //! | HTTP/2 windows | 2 MiB | More than is read of a body. |
 //! | HTTP/2 push | off | Nothing is asked for but the URL. |
@@ -100,6 +100,7 @@ use shared::{
 use tokio::time::timeout_at;
 use url::Url;
 
+pub(crate) use self::head::authority;
 use self::{
     egress::Egress,
     hop::{Body, Head, Sent, given_up},

@@ -33,13 +33,16 @@ pub(super) const BEYOND_A_SCHEMA: &[&str] = &[
     "is not a regular expression",
     "leads nowhere",
     "a reference is not closed",
+    "is not a host, such as",
+    "has the port 0",
+    "matches every text",
     // Contradictions.
     "an answer to HEAD has no body",
     "asks for a coding that probe does not undo",
     "there is no certificate at an http:// URL",
     "is given up after timeout",
     "redirects with such a status are followed",
-    "followed by another one, which counts",
+    "a server sends another status",
     "has no body, and",
     "cannot be together",
 ];
@@ -129,6 +132,7 @@ fn url() -> BoxedStrategy<Value> {
         "http://[::1]:80/",
         "http://[::1",
         "http://a.test:99999/",
+        "http://a.test:0/",
         "http://:80/",
         "http://%/",
         "http://münchen.test/ü",
@@ -255,6 +259,7 @@ fn status() -> BoxedStrategy<Value> {
 fn header_name() -> BoxedStrategy<String> {
     let names = [
         "accept",
+        "Host",
         "X-A",
         "x-a",
         "",
@@ -273,9 +278,12 @@ fn header_name() -> BoxedStrategy<String> {
 
 fn some_text() -> BoxedStrategy<Value> {
     one_of(
-        ["x", "", " ", "^$", "(", "🚨", "[", "\\d+", "a\nb", "a\tb", "a\u{0}", "a\u{7f}", "é", "${HOST}", "${", "$${"]
-            .map(Value::from)
-            .to_vec(),
+        [
+            "x", "", " ", "^$", "(", "🚨", "[", "\\d+", "a\nb", "a\tb", "a\u{0}", "a\u{7f}", "é", "${HOST}", "${",
+            "$${", " x", "x\t", "x\n", "x*", "a/b", "a.test",
+        ]
+        .map(Value::from)
+        .to_vec(),
     )
 }
 
@@ -586,6 +594,14 @@ fn schema_and_readers_agree_at_the_edges() {
         ("locations", json!("a\u{85}"), false),
         ("headers", json!({"CONTENT-length": "1"}), false),
         ("headers", json!({"a": null}), false),
+        ("expect", json!({"headers": {"a": "nginx\n"}}), false),
+        ("expect", json!({"headers": {"a": " nginx"}}), false),
+        ("expect", json!({"headers": {"a": "\tnginx"}}), false),
+        ("expect", json!({"headers": {"a": "n g\tx"}}), true),
+        ("expect", json!({"headers": {"a": "x"}}), true),
+        ("expect", json!({"headers": {"a": ""}}), true),
+        ("expect", json!({"headers": {"a": {"contains": " nginx "}}}), true),
+        ("expect", json!({"headers": {"a": {"contains": "nginx\r"}}}), false),
     ] {
         let mut monitor = json!({"id": "a", "url": "https://a.test/"});
         monitor[key] = value;

@@ -70,8 +70,7 @@ pub(super) fn find(fields: &Fields<'_>, monitor: &Monitor, mistakes: &mut Mistak
     }
     let only = |is_such: &dyn Fn(u16) -> bool| expect.status.iter().all(|range| range.clone().all(is_such));
     if only(&|status| status < 200) {
-        let text =
-            "an answer with such a status is followed by another one, which counts: expected a status of 200 or above";
+        let text = "a server sends another status after each status below 200: expected a status of 200 or above";
         wrong(place("status", "expect"), text.to_owned());
     }
     if settings.max_redirects > 0 && only(&|status| REDIRECTS.contains(&status)) {
@@ -120,7 +119,7 @@ fn contradicts<'expect>(one: &'expect ExpectBody, other: &ExpectBody) -> Option<
         (one, Selects::Nothing) => *one != Selects::Nothing,
         _ => false,
     };
-    (is_contradiction && path.text() == other_path.text()).then(|| path.text())
+    (is_contradiction && path.is_same(other_path)).then(|| path.text())
 }
 
 fn print(ranges: &[RangeInclusive<u16>]) -> String {

@@ -231,8 +231,8 @@ impl ExpectBody {
 
 fn print(ranges: &[RangeInclusive<u16>]) -> String {
     let range = |range: &RangeInclusive<u16>| match (*range.start(), *range.end()) {
-        (100, last) => format!("below {}", last + 1),
         (first, last) if first == last => first.to_string(),
+        (100, last) => format!("below {}", last + 1),
         (first, last) => format!("{first}-{last}"),
     };
     ranges.iter().map(range).collect::<Vec<_>>().join(" or ")
@@ -342,6 +342,17 @@ mod tests {
         }
         let digits = check_json("$", Selects::Something, &format!("[0{}]", "1".repeat(5_000))).unwrap_err();
         assert!(digits.len() < 500 && digits.contains("is not JSON"), "{digits}");
+    }
+
+    #[test]
+    fn statuses_are_printed_as_they_were_written() {
+        for (ranges, expected) in [
+            (vec![100..=100, 200..=200], "100 or 200"),
+            (vec![100..=399], "below 400"),
+            (vec![200..=299, 304..=304], "200-299 or 304"),
+        ] {
+            assert_eq!(print(&ranges), expected);
+        }
     }
 
     #[test]

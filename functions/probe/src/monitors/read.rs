@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use reqwest::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use reqwest::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
 use shared::{
     env::{Hidden, print_duration},
     record::{MAX_NAME_BYTES, MAX_TAGS},
@@ -22,7 +24,10 @@ use super::{
     secrets::{NOT_HERE, Secrets},
     values,
 };
-use crate::config::{check_url, check_written_url};
+use crate::{
+    config::{check_url, check_written_url},
+    exchange::authority,
+};
 
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(800);
 /// Headers that say how the request itself is sent.
@@ -203,6 +208,9 @@ fn headers(both: [Option<&Node>; 2], secrets: &Secrets, mistakes: &mut Mistakes)
             if OF_THE_CLIENT.contains(&name) {
                 mistakes.at_place(*place, format!("{:?} is set by the client itself: remove it", name.as_str()));
             }
+            if let Some(value) = value.as_ref().filter(|_| name == HOST) {
+                mistakes.check(node, authority(value));
+            }
             if let Some(mut value) = value {
                 value.set_sensitive(true);
                 headers.insert(name, value);
@@ -271,10 +279,23 @@ fn expect(node: &Node, mistakes: &mut Mistakes) -> Option<Expect> {
 /// Text that a header equals, or one of the other expectations.
 fn header(node: &Node, mistakes: &mut Mistakes) -> Option<ExpectText> {
     if let Some(text) = node.as_text() {
+        if text != text.trim_matches([' ', '\t']) || text.contains(is_no_header_text) {
+            mistakes.at(node, format!("no header is {text:?}: expected text without blanks around it and line ends"));
+        }
         return Some(ExpectText::Equals(text.to_owned()));
     }
+    if node.as_map().is_none() {
+        values::text(node, mistakes);
+        return None;
+    }
     let mut fields = Fields::of("the expectation of a header", node, None, mistakes)?;
-    let contains = fields.get("contains").map(|node| values::some_text(node, mistakes).map(ExpectText::Contains));
+    let contains = fields.get("contains").map(|node| {
+        let text = values::some_text(node, mistakes)?;
+        if text.contains(is_no_header_text) {
+            mistakes.at(node, format!("no header has {text:?} in it: expected text without line ends"));
+        }
+        Some(ExpectText::Contains(text))
+    });
     let matches = fields.get("matches").map(|node| values::regex(node, mistakes).map(ExpectText::Matches));
     let exists = fields.get("exists").map(|node| values::switch(node, mistakes).map(ExpectText::Exists));
     fields.finish(mistakes);
@@ -286,6 +307,11 @@ fn header(node: &Node, mistakes: &mut Mistakes) -> Option<ExpectText> {
             None
         }
     }
+}
+
+/// Whether a header never has this character: a control character other than a tab.
+fn is_no_header_text(character: char) -> bool {
+    character.is_ascii_control() && character != '\t'
 }
 
 fn body(node: &Node, mistakes: &mut Mistakes) -> Vec<ExpectBody> {

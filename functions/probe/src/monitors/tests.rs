@@ -141,6 +141,10 @@ const BAD: &[(&str, &[&str])] = &[
         &["these are 51 tags: expected at most 50"],
     ),
     ("monitors:\n- {id: a, url: 'http://a.test', expect: {body: {contains: }}}", &["this is nothing: expected text"]),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', tags: }",
+        &["this is nothing: expected text, in quotes if it begins with #; or remove the key"],
+    ),
     ("monitors:\n- {id: a, url: 'http://a.test', timeout: }", &["this is nothing: expected a duration"]),
     ("monitors:\n- {id: a, url: 'http://a.test', expect: {status: []}}", &["this is an empty list"]),
     (
@@ -220,6 +224,47 @@ const BAD: &[(&str, &[&str])] = &[
     (
         "monitors:\n- {id: a, url: 'http://a.test', expect: {headers: {a: {contains: b, exists: true}}}}",
         &["expected text, or one of contains, matches, exists"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', headers: {HOST: 'a b'}}",
+        &["2:49: the header host of the monitor is not a host"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', headers: {host: 'a/b'}}",
+        &["is not a host, such as a.test or a.test:8080"],
+    ),
+    ("monitors:\n- {id: a, url: 'http://a.test', headers: {host: ''}}", &["is not a host"]),
+    ("defaults: {headers: {host: 'me@a.test'}}\nmonitors: []", &["1:28: the header host of the monitor is not a host"]),
+    ("monitors:\n- {id: a, url: 'http://a.test:0/'}", &["2:16: \"http://a.test:0/\" has the port 0"]),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {headers: {server: \"nginx\\n\"}}}",
+        &["no header is \"nginx\\n\""],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {headers: {server: ' nginx'}}}",
+        &["2:60: no header is \" nginx\""],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {headers: {server: {contains: \"nginx\\n\"}}}}",
+        &["no header has \"nginx\\n\" in it: expected text without line ends"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {headers: {age: 10}}}",
+        &["2:57: this is 10: expected text, in quotes: '10'"],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {body: {matches: ['.*', 'x*', '^', '(?m)x?$', 'a|']}}}",
+        &[
+            "\".*\" matches every text: expected a pattern",
+            "\"x*\" matches every text",
+            "\"^\" matches every text",
+            "\"(?m)x?$\" matches every text",
+            "\"a|\" matches every text",
+        ],
+    ),
+    (
+        "monitors:\n- {id: a, url: 'http://a.test', expect: {headers: {a: {matches: '.*'}}}}",
+        &["\".*\" matches every text"],
     ),
     (
         "monitors:\n- {id: a, url: 'http://a.test', expect: {certificate_days: 0}}",
@@ -377,7 +422,7 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
     ("degraded_after: 2s / timeout: 1s", "2:51: an answer that takes longer than degraded_after (2s)"),
     ("/ expect: {status: 301}", "2:59: redirects with such a status are followed"),
     ("redirects: {max: 2} / expect: {status: [301-303, 307-308]}", "add redirects: {max: 0}"),
-    ("/ expect: {status: 100-199}", "followed by another one, which counts"),
+    ("/ expect: {status: 100-199}", "a server sends another status after each status below 200"),
     (
         "/ expect: {status: 204, body: {contains: x}}",
         "an answer with the status 204 has no body, and \"x\" is not in the body",
@@ -391,6 +436,10 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
         "what is expected of $.a cannot be together",
     ),
     ("/ expect: {body: {json: [{path: $.a, equals: 1}, {path: $.a, equals: 2}]}}", "cannot be together"),
+    (
+        "/ expect: {body: {json: [{path: $.a, equals: 1}, {path: \"$ ['a']\", exists: false}]}}",
+        "what is expected of $ ['a'] cannot be together",
+    ),
 ];
 
 fn of_parts(parts: &str) -> String {
@@ -417,6 +466,8 @@ fn settings_that_contradict_each_other_are_refused_with_the_reason() {
         "/ connect_timeout: 20s, retries: 10, interval: 1s",
         "/ redirects: {max: 0}, expect: {status: 301}",
         "/ expect: {status: [301, 304]}",
+        "/ headers: {host: 'b.test:8080'}, expect: {body: {matches: ['^x*$', '\\b', '.+', '^$', 'x']}}",
+        "/ expect: {body: {json: [{path: $.a, equals: 1}, {path: $.b, equals: 2}]}}",
         "/ expect: {status: [200, 301]}",
         "/ expect: {status: 204, body: {matches: '^$'}}",
         "/ expect: {status: [200, 204], body: {contains: x}}",

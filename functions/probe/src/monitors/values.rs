@@ -3,16 +3,25 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use regex::Regex;
+use regex_syntax::hir::{Look, LookSet};
 use reqwest::Method;
 use shared::env::{expected_duration, parse_duration};
 
-use super::{document::Node, node::Mistakes};
+use super::{
+    document::{Node, Value},
+    node::Mistakes,
+};
 
 pub(super) fn text(node: &Node, mistakes: &mut Mistakes) -> Option<String> {
     let text = node.as_text().map(str::to_owned);
     if text.is_none() {
-        let kind = node.kind();
-        mistakes.at(node, format!("this is {kind}: expected text, in quotes where it looks like something else"));
+        let quoted = node.kind();
+        let expected = match node.value {
+            Value::Null => "expected text, in quotes if it begins with #; or remove the key".to_owned(),
+            Value::Bool(_) | Value::Number(_) => format!("expected text, in quotes: '{quoted}'"),
+            _ => "expected text".to_owned(),
+        };
+        mistakes.at(node, format!("this is {quoted}: {expected}"));
     }
     text
 }
@@ -124,5 +133,18 @@ pub(super) fn regex(node: &Node, mistakes: &mut Mistakes) -> Option<Regex> {
         let error = error.to_string();
         format!("{pattern:?} is not a regular expression: {}", error.lines().last().unwrap_or_default())
     });
-    mistakes.check(node, regex)
+    let regex = mistakes.check(node, regex)?;
+    if !pattern.is_empty() && matches_every_text(&pattern) {
+        mistakes.at(node, format!("{pattern:?} matches every text: expected a pattern that some text does not match"));
+    }
+    Some(regex)
+}
+
+/// Whether a pattern matches the empty text at the start of each text, or at its end.
+fn matches_every_text(pattern: &str) -> bool {
+    let Ok(pattern) = regex_syntax::parse(pattern) else { return false };
+    let looks = pattern.properties().look_set();
+    let is_only = |allowed: [Look; 3]| allowed.into_iter().fold(looks, LookSet::remove).is_empty();
+    pattern.properties().minimum_len() == Some(0)
+        && (is_only([Look::Start, Look::StartLF, Look::StartCRLF]) || is_only([Look::End, Look::EndLF, Look::EndCRLF]))
 }

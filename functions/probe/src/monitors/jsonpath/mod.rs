@@ -52,6 +52,12 @@ impl JsonPath {
         &self.text
     }
 
+    /// Whether two paths are the same, in whichever way they are written, as `$.a` and `$['a']`.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        // Regular expressions have no equality but that of their text.
+        format!("{:?}", self.query) == format!("{:?}", other.query)
+    }
+
     /// Whether it selects the whole document, and so always something.
     pub(crate) fn is_root(&self) -> bool {
         self.query.segments.is_empty()
