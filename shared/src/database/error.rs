@@ -122,3 +122,18 @@ pub fn is_about_data(error: &Error) -> bool {
     let classes = ["22", "23", "54"];
     error.code().is_some_and(|state| classes.iter().any(|class| state.code().starts_with(class)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contention_is_transient_and_names_its_cause() {
+        let error = DatabaseError::Contention(20);
+        assert!(error.is_transient());
+        assert!(
+            error.to_string().starts_with("failed to store the batch: other instances sealed its hours"),
+            "{error}"
+        );
+    }
+}
