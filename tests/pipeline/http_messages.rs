@@ -147,18 +147,6 @@ async fn overridden_host_stays_with_its_origin() {
 }
 
 #[tokio::test]
-async fn host_that_is_none_is_a_failure_with_both_protocols() {
-    let (prober, wire) = http2("http_messages_host", head(END_STREAM, &[(":status", "200")])).await;
-    for host in ["'me@other.test'", "'a b'", "''", "'a/b'"] {
-        for url in [wire.https("/"), wire.url("/")] {
-            let record = probe(&prober, &url, &format!(", headers: {{host: {host}}}")).await;
-            assert_down(&record, FailureKind::Protocol, "header host", host);
-        }
-    }
-    assert!(wire.requests().is_empty());
-}
-
-#[tokio::test]
 async fn http2_request_that_is_refused_is_sent_once() {
     for (frames, words) in [
         (reset(REFUSED_STREAM), "RST_STREAM, REFUSED_STREAM"),

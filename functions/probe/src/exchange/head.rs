@@ -97,3 +97,19 @@ pub(super) fn too_large() -> Failure {
     let message = format!("the response head is larger than {MAX_BYTES} bytes or {MAX_HEADERS} headers");
     Failure { kind: FailureKind::Protocol, message }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_header_that_is_not_a_host_is_refused() {
+        for host in ["me@other.test", "a b", "", "a/b"] {
+            let refused = authority(&HeaderValue::from_static(host)).unwrap_err();
+            assert!(refused.contains("the header host of the monitor is not a host"), "{host}: {refused}");
+        }
+        for host in ["other.test", "other.test:8080", "[::1]:80"] {
+            assert_eq!(authority(&HeaderValue::from_static(host)).unwrap(), host);
+        }
+    }
+}
