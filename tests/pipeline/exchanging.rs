@@ -136,7 +136,11 @@ async fn certificates_that_cannot_be_trusted_are_failures_of_tls_that_say_why() 
     for (name, server, words) in [
         ("expired", authority.server("127.0.0.1", true).unwrap(), "expired at 2021-01-01T00:00:00Z"),
         ("wrong_host", authority.server("other.test", false).unwrap(), "not valid for 127.0.0.1: it is for other.test"),
-        ("self_signed", self_signed("127.0.0.1").unwrap(), "is self-signed: add it to WM_PROBE_CA_FILE"),
+        (
+            "self_signed",
+            self_signed("127.0.0.1").unwrap(),
+            "is self-signed, or its issuer has its own name: add it to WM_PROBE_CA_FILE",
+        ),
         ("unknown", Authority::new().unwrap().server("127.0.0.1", false).unwrap(), "is unknown; the server sends no"),
     ] {
         let website = Website::start_tls(server).await.unwrap();

@@ -267,6 +267,41 @@ async fn interim_responses_are_passed_over() {
 
     let switched = http1("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n").await;
     assert_down(&switched, FailureKind::Protocol, "101", "101");
+    let frames = [head(0, &[(":status", "101")]), head(END_STREAM, &[(":status", "200")])].concat();
+    let switched = http2_record("http_messages_switched", frames).await;
+    assert_down(&switched, FailureKind::Protocol, "101", "101 over HTTP/2");
+}
+
+#[tokio::test]
+async fn flood_of_interim_responses_is_a_head_that_is_too_large() {
+    let large = format!("HTTP/1.1 103 Early Hints\r\nx-a: {}\r\n\r\n", "v".repeat(1_000));
+    for (what, interim, count) in
+        [("small", "HTTP/1.1 103 E\r\n\r\n", 6_000), ("large", large.as_str(), 400), ("status lines", "\r\n", 200_000)]
+    {
+        let record = http1(format!("{}{}", interim.repeat(count), http1_head(""))).await;
+        assert_down(&record, FailureKind::Protocol, "307200 bytes or 5000 headers", what);
+    }
+    let value = "v".repeat(1_000);
+    let large = head(0, &[(":status", "103"), ("x-a", &value)]);
+    for (what, interim, count) in [("small", head(0, &[(":status", "103")]), 6_000), ("large", large, 400)] {
+        let frames = [interim.repeat(count), head(END_STREAM, &[(":status", "200")])].concat();
+        let record = http2_record("http_messages_flood", frames).await;
+        assert_down(&record, FailureKind::Protocol, "307200 bytes or 5000 headers", what);
+    }
+}
+
+#[tokio::test]
+async fn header_that_frames_or_redirects_may_not_have_a_control_character() {
+    for (name, response) in [
+        ("location", "HTTP/1.1 302 Found\r\nlocation: /a\x01\r\ncontent-length: 0\r\n\r\n"),
+        ("content-length", "HTTP/1.1 200 OK\r\ncontent-length: 2\x01\r\n\r\nok"),
+        ("transfer-encoding", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\x01\r\n\r\n0\r\n\r\n"),
+    ] {
+        let words = format!("the header {name} has a control character");
+        assert_down(&http1(response).await, FailureKind::Protocol, &words, name);
+    }
+    let huge = "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\nok";
+    assert_down(&http1(huge).await, FailureKind::Protocol, "the header content-length is 18446744073709551615", "huge");
 }
 
 #[tokio::test]
@@ -281,6 +316,12 @@ async fn body_shorter_or_longer_than_announced_is_a_failure() {
         ("CANCEL, no length", [head(0, &unknown), eight(0), reset(8)].concat(), "CANCEL"),
         ("no data", [head(0, &announced), reset(0)].concat(), "after 0 of 100 bytes"),
         ("END_STREAM", [head(0, &announced), eight(END_STREAM)].concat(), "not the announced one"),
+        ("empty frames", [head(0, &unknown), eight(0), data(0, b"").repeat(200)].concat(), "too many empty or tiny"),
+        (
+            "a rule",
+            [head(0, &unknown), eight(0), head(0, &[("x-a", "b")])].concat(),
+            "breaks the rules of HTTP/2 in the body",
+        ),
         ("GOAWAY", [head(0, &unknown), eight(0), go_away(0, 2)].concat(), "GOAWAY, INTERNAL_ERROR"),
         (
             "too long",
@@ -340,9 +381,18 @@ async fn response_without_a_body_is_complete_whatever_length_it_announces() {
     }
     for (status, fields) in [("200", ", method: HEAD"), ("204", ""), ("304", "")] {
         let response = head(END_STREAM, &[(":status", status), ("content-length", "100")]);
-        let (prober, wire) = http2("http_messages_no_body", response).await;
-        let record = probe(&prober, &wire.https("/"), fields).await;
-        assert_eq!(record.outcome(), Outcome::Up, "{status}: {record:?}");
+        let open = head(0, &[(":status", status), ("content-length", "100")]);
+        let trailers = head(END_STREAM, &[("x-a", "b")]);
+        for (what, frames) in [
+            ("END_STREAM", response),
+            ("an empty frame", [open.clone(), data(END_STREAM, b"")].concat()),
+            ("trailers", [open.clone(), trailers].concat()),
+            ("no END_STREAM", open),
+        ] {
+            let (prober, wire) = http2("http_messages_no_body", frames).await;
+            let record = probe(&prober, &wire.https("/"), fields).await;
+            assert_eq!(record.outcome(), Outcome::Up, "{status}, {what}: {record:?}");
+        }
     }
 }
 

@@ -74,7 +74,10 @@ pub(super) fn body_reason(error: &hyper::Error) -> String {
         }
         Some(io) => of_io(io).message,
         None if error.is_incomplete_message() => "the server closed the connection".to_owned(),
-        None => deepest(error),
+        None => match deepest(error).as_str() {
+            "invalid HTTP header parsed" => "the trailers have a line that is not a header".to_owned(),
+            reason => reason.to_owned(),
+        },
     }
 }
 

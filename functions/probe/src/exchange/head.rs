@@ -14,6 +14,8 @@ use super::hop::Sent;
 pub(super) const MAX_BYTES: usize = 300 << 10;
 /// The most header lines of a response; the limit of curl.
 pub(super) const MAX_HEADERS: usize = 5_000;
+/// Bytes by which a head may be larger than its headers: status lines, interim responses, and blanks that are removed.
+pub(super) const SLACK: usize = 64 << 10;
 /// Sent unless the monitor sets another.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("website-monitor/", env!("CARGO_PKG_VERSION")));
 
@@ -76,9 +78,7 @@ pub(crate) fn authority(host: &HeaderValue) -> Result<Authority, String> {
 /// # Errors
 /// It is larger than [`MAX_BYTES`] or has more lines than [`MAX_HEADERS`].
 pub(super) fn check_response(headers: &mut HeaderMap) -> Result<(), Failure> {
-    // As lines of HTTP/1.1: the name, a colon and a blank, the value, CRLF.
-    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if headers.len() > MAX_HEADERS || bytes > MAX_BYTES {
+    if headers.len() > MAX_HEADERS || size(headers) > MAX_BYTES {
         return Err(too_large());
     }
     for value in headers.values_mut() {
@@ -90,6 +90,11 @@ pub(super) fn check_response(headers: &mut HeaderMap) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The size of headers as lines of HTTP/1.1, in bytes: the name, a colon and a blank, the value, CRLF.
+pub(super) fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 /// The failure of a response whose head is beyond a limit.

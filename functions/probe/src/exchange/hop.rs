@@ -123,7 +123,7 @@ pub(super) async fn send(
 }
 
 /// Refuses 101, after which the connection speaks another protocol. No request asks for one.
-fn check_status(status: StatusCode) -> Result<(), Failure> {
+pub(super) fn check_status(status: StatusCode) -> Result<(), Failure> {
     if status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }

@@ -1,11 +1,6 @@
 //! A request over HTTP/1.1, by hyper's connection: one request, no pool, no retry.
 
-use std::{
-    future::poll_fn,
-    io,
-    pin::Pin,
-    task::{Context, Poll, Waker},
-};
+use std::{future::poll_fn, pin::Pin};
 
 use http::{
     HeaderMap, HeaderValue, Request, Uri,
@@ -18,7 +13,6 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use shared::record::{Failure, FailureKind};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     connect::Stream,
@@ -26,10 +20,8 @@ use super::{
     failure,
     head::{self, RequestHead},
     hop::Sent,
+    response_stream::ResponseStream,
 };
-
-/// How much larger than its headers a head may be: the status line, and blanks that are taken away.
-const SLACK: usize = 64 << 10;
 
 /// The body of a response.
 pub(super) struct Body {
@@ -59,11 +51,11 @@ pub(super) async fn send(stream: Stream, sent: &Sent) -> Result<(Parts, Body), F
         .allow_spaces_after_header_name_in_responses(true)
         .ignore_invalid_headers_in_responses(true)
         .max_headers(head::MAX_HEADERS + 1)
-        .max_header_size(head::MAX_BYTES + SLACK)
-        .max_buf_size(head::MAX_BYTES + 2 * SLACK)
+        .max_header_size(head::MAX_BYTES + head::SLACK)
+        .max_buf_size(head::MAX_BYTES + 2 * head::SLACK)
         .title_case_headers(false)
         .preserve_header_case(false)
-        .handshake(TokioIo::new(RequestFirst::new(stream)))
+        .handshake(TokioIo::new(ResponseStream::http1(stream, head::MAX_BYTES + head::SLACK)))
         .await
         .map_err(|error| failure::of_http1(&error))?;
     let mut driver = Driver::new(async { connection.await.unwrap_or_default() });
@@ -114,69 +106,5 @@ impl Body {
 
     pub(super) fn finish(&mut self) {
         self.driver.finish();
-    }
-}
-
-/// A stream that is not read before it is written to. hyper takes bytes that come before its request for an error of an
-/// idle connection; a server that answers as soon as it is connected to, such as one that is overloaded, has answered.
-struct RequestFirst {
-    stream: Stream,
-    is_written: bool,
-    reader: Option<Waker>,
-}
-
-impl RequestFirst {
-    fn new(stream: Stream) -> Self {
-        Self { stream, is_written: false, reader: None }
-    }
-
-    fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.is_written = true;
-            self.reader.take().map(Waker::wake).unwrap_or_default();
-        }
-        written
-    }
-}
-
-impl AsyncRead for RequestFirst {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.is_written {
-            return Pin::new(&mut self.stream).poll_read(context, buffer);
-        }
-        self.reader = Some(context.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl AsyncWrite for RequestFirst {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.written(written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.written(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -46,32 +46,36 @@
 //! | ALPN | `h2`, `http/1.1` | A server that chooses neither is spoken to in HTTP/1.1. |
 //! | SNI | the host of the URL | Not that of a `host` header. |
 //! | session resumption, 0-RTT | off | Every probe makes a complete handshake. |
-//! | certificates | `trust` | Mozilla's roots, `WM_PROBE_CA_FILE`, and certificates in that file themselves. No revocation lists. |
+//! | certificates | `trust` | Mozilla's roots, the authorities (CA:TRUE) in `WM_PROBE_CA_FILE`, and the certificates in that file themselves. No revocation lists. |
 //!
 //! **The response**
 //!
 //! | default | value | reason |
 //! |---|---|---|
-//! | size of the head | 307,200 bytes and 5,000 headers, in both protocols | The limits of curl. hyper has 100 headers and h2 16 KiB. The status line is not counted, and has 64 KiB more. |
+//! | size of the head | 307,200 bytes and 5,000 headers, in both protocols | The limits of curl. hyper has 100 headers and h2 16 KiB. Status lines are not counted: they, and the heads of interim responses before, have 64 KiB more. |
 //! | HTTP/2 header list | 1 MiB, of at most 80 CONTINUATION frames | More than the limit above, which is counted without the 32 bytes that HTTP/2 adds to each header, so that the limit is the same and is named. |
 //! | folded header lines | unfolded to one blank | RFC 9112, section 5.2. |
 //! | blanks before a colon | taken away | As curl and browsers do. |
 //! | lines that are no header | ignored | As browsers do. A NUL or a bare CR in a line is a failure. |
 //! | line ends | CRLF, or LF alone in a head | RFC 9112, section 2.2. |
 //! | HTTP/0.9, status lines of other forms | a failure | Nothing says where such a response ends. |
-//! | interim responses (1xx) | passed over | RFC 9110, section 15.2. 101 is a failure: no request asks for it. |
+//! | interim responses (1xx) | passed over, up to 5,000 heads and headers of them | RFC 9110, section 15.2. 101 is a failure in both protocols: no request asks for it. |
+//! | reading | 16 KiB, then other tasks have their turn | A server that sends without a pause delays neither the deadline nor other probes. |
 //! | transfer codings | `chunked` | Nothing else was asked for, and nothing else is undone. HTTP/1.0 has none. |
 //! | `content-length` that is no number, or is several | a failure | RFC 9112, section 6.3. Equal ones are one. |
 //! | a body shorter than announced | a failure | Also after `RST_STREAM` with `NO_ERROR` or `CANCEL`, without END_STREAM (RFC 9113, section 8.1), and with a chunk missing. |
 //! | a longer body | a failure over HTTP/2; what follows it is not read over HTTP/1.1 | RFC 9113, section 8.1.1. |
-//! | a body that the connection ends | complete after the end of TCP, or of TLS | RFC 9112, section 9.8: TLS that ends without `close_notify` may be cut. As curl. |
-//! | HEAD, 204, 304 | complete without a body, whatever length they announce | RFC 9110, section 8.6. |
-//! | trailers | read, and not kept | Nothing is expected of them. |
+//! | a body that the connection ends | complete after the end of TCP, or of TLS | RFC 9112, section 9.8: TLS that ends without `close_notify` may be cut. Stricter than curl. |
+//! | HEAD, 204, 304 | complete with the head, whatever length they announce | RFC 9110, section 8.6, and RFC 9113, section 8.1.1. END_STREAM is not waited for. |
+//! | trailers | read, and not kept | Nothing is expected of them. A line that is not a header is a failure, unlike in a head. |
+//! | trailers of `chunked` | up to hyper's limits: the bytes and headers of a head | More is a failure. |
+//! | chunk extensions | ignored, up to 16 KiB in a body | The limit of hyper; more is a failure. |
+//! | control characters in a value | the header is not read | `content-length`, `transfer-encoding` and the `location` of a redirect are a failure: without them, the message would end or lead elsewhere. |
 //! | content codings | kept as they come | `monitors::body` undoes `gzip` and `deflate`. |
 //! | bodies | read up to [`MAX_BODY_BYTES`] | The rest is not waited for, and the record says so. |
 //! | HTTP/2 windows | 2 MiB | More than is read of a body. |
 //! | HTTP/2 push | off | Nothing is asked for but the URL. |
-//! | small HTTP/2 frames | as h2 limits them | A flood ends the connection with `ENHANCE_YOUR_CALM`. |
+//! | HTTP/2 frames without data | 100 empty DATA frames in a body | The limit of h2. A flood ends the connection with `ENHANCE_YOUR_CALM`, and is a failure. |
 
 mod connect;
 mod driver;
@@ -83,6 +87,7 @@ mod http1;
 mod http2;
 mod redirect;
 mod resolver;
+mod response_stream;
 mod tcp;
 mod tls;
 mod tls_error;

@@ -13,7 +13,8 @@ use std::{borrow::Cow, fmt::Write as _};
 use http::{
     HeaderMap, HeaderName, Method, StatusCode,
     header::{
-        CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, LAST_MODIFIED, LOCATION,
+        CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, EXPECT, LAST_MODIFIED,
+        LOCATION, TRAILER,
     },
 };
 use shared::record::{Failure, FailureKind};
@@ -21,13 +22,16 @@ use shared::record::{Failure, FailureKind};
 use super::hop::Sent;
 
 /// The headers that describe the content and go with it (RFC 9110, section 15.4).
-const OF_CONTENT: [HeaderName; 9] = [
+const OF_CONTENT: [HeaderName; 12] = [
     CONTENT_ENCODING,
     CONTENT_LANGUAGE,
     CONTENT_LENGTH,
     CONTENT_LOCATION,
     CONTENT_TYPE,
+    EXPECT,
     LAST_MODIFIED,
+    TRAILER,
+    HeaderName::from_static("content-md5"),
     HeaderName::from_static("digest"),
     HeaderName::from_static("content-digest"),
     HeaderName::from_static("repr-digest"),
@@ -222,6 +226,15 @@ mod tests {
         assert!(get.headers.contains_key("x-api-key") && !get.headers.contains_key("content-type"));
         assert!(follow_to(Method::POST, 308, "/b").unwrap().headers.contains_key("content-type"));
         assert!(follow_to(Method::PUT, 302, "/b").unwrap().headers.contains_key("content-type"));
+    }
+
+    #[test]
+    fn every_header_of_the_content_goes_with_it() {
+        let names = ["expect", "trailer", "content-md5", "digest", "content-digest", "repr-digest"];
+        let mut sent = sent(Method::POST);
+        sent.headers.extend(names.map(|name| (HeaderName::from_static(name), "a".parse().unwrap())));
+        let next = follow(&sent, StatusCode::FOUND, "/b").unwrap();
+        assert_eq!(next.headers.keys().collect::<Vec<_>>(), ["x-api-key"]);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible, pki_types::UnixTime};
 
 /// What the client does not support, where a handshake fails for no other visible reason.
-const UNSUPPORTED: &str = "probe supports TLS 1.3, and TLS 1.2 with ECDHE and an AEAD cipher; not CBC, and no RSA key \
-                           exchange";
+const UNSUPPORTED: &str = "probe supports TLS 1.3, and TLS 1.2 with ECDHE and an AEAD cipher over the curves X25519, P-256 and \
+                           P-384; not CBC, no DHE and no RSA key exchange";
 
 /// The sentence for an error of TLS.
 pub(super) fn sentence(error: &Error) -> String {
@@ -65,7 +65,10 @@ fn certificate(error: &CertificateError) -> String {
             )
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let presented: Vec<_> = presented.iter().map(|name| plain_name(name)).collect();
+            let presented: Vec<_> = presented.iter().filter_map(|name| plain_name(name)).collect();
+            if presented.is_empty() {
+                return format!("the certificate is not valid for {}: it names no host", expected.to_str());
+            }
             format!("the certificate is not valid for {}: it is for {}", expected.to_str(), presented.join(", "))
         }
         CertificateError::NotValidForName => "the certificate is not valid for the name of the server".to_owned(),
@@ -79,6 +82,7 @@ fn certificate(error: &CertificateError) -> String {
                 "CaUsedAsEndEntity" => "the certificate of the server is that of an authority (CA:TRUE): add it to \
                                         WM_PROBE_CA_FILE to trust it"
                     .to_owned(),
+                "EndEntityUsedAsCa" => "a certificate in the chain may not sign others (it lacks CA:TRUE)".to_owned(),
                 "UnsupportedCertVersion" => "the certificate is X.509 version 1: expected version 3, which names its \
                                              hosts; issue another one"
                     .to_owned(),
@@ -101,7 +105,10 @@ fn received(alert: AlertDescription) -> String {
     };
     match alert {
         AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {
-            format!("the server refuses the TLS handshake with the alert {name}: {UNSUPPORTED}")
+            format!(
+                "the server refuses the TLS handshake with the alert {name}: {UNSUPPORTED}; or the server expects a \
+                 client certificate"
+            )
         }
         AlertDescription::ProtocolVersion => {
             format!("the server refuses TLS with the alert {name}: {UNSUPPORTED}")
@@ -133,9 +140,14 @@ fn incompatible(reason: &PeerIncompatible) -> String {
     }
 }
 
-/// A subject name without the wrapping of its kind, such as `DnsName("a.test")`.
-fn plain_name(name: &str) -> &str {
-    name.split('"').nth(1).unwrap_or(name)
+/// A subject name without the wrapping of its kind, such as `DnsName("a.test")`; none for a kind that names no host.
+fn plain_name(name: &str) -> Option<&str> {
+    let name = match name.split_once('(') {
+        Some(("Unsupported", _)) => return None,
+        Some((_, rest)) => rest.trim_end_matches(')'),
+        None => name,
+    };
+    Some(name.trim_matches('"'))
 }
 
 fn instant(time: UnixTime) -> Timestamp {
@@ -183,20 +195,23 @@ mod tests {
         let other = |name: &str| CertificateError::Other(OtherError(Arc::from(Box::from(name))));
         let name = CertificateError::NotValidForNameContext {
             expected: ServerName::try_from("a.test").unwrap(),
-            presented: vec!["DnsName(\"b.test\")".to_owned(), "c.test".to_owned()],
+            presented: ["DnsName(\"b.test\")", "c.test", "IpAddress(127.0.0.1)", "Unsupported(0x01)"]
+                .map(str::to_owned)
+                .to_vec(),
         };
         let expired = CertificateError::ExpiredContext {
             time: UnixTime::now(),
             not_after: UnixTime::since_unix_epoch(std::time::Duration::from_secs(0)),
         };
         for (error, expected) in [
-            (name.into(), "the certificate is not valid for a.test: it is for b.test, c.test"),
+            (name.into(), "the certificate is not valid for a.test: it is for b.test, c.test, 127.0.0.1"),
+            (other("EndEntityUsedAsCa").into(), "a certificate in the chain may not sign others"),
             (expired.into(), "the certificate expired at 1970-01-01T00:00:00Z"),
             (other("CaUsedAsEndEntity").into(), "WM_PROBE_CA_FILE"),
             (other("UnsupportedCertVersion").into(), "X.509 version 1"),
             (other("MaximumPathDepthExceeded").into(), "cannot be verified: maximum path depth exceeded"),
             (other("TrailingData(Foo)").into(), "cannot be verified: trailing data"),
-            (Error::AlertReceived(AlertDescription::HandshakeFailure), "handshake failure: probe supports TLS 1.3"),
+            (Error::AlertReceived(AlertDescription::HandshakeFailure), "or the server expects a client certificate"),
             (Error::AlertReceived(AlertDescription::Unknown(200)), "the alert 200"),
             (PeerMisbehaved::TooManyEmptyFragments.into(), "too many empty fragments"),
             (InvalidMessage::MissingData("Foo").into(), "not TLS (missing data)"),
@@ -205,7 +220,8 @@ mod tests {
         ] {
             let sentence = sentence(&error);
             assert!(sentence.contains(expected), "{sentence}");
-            assert!(!sentence.contains(['{', '}', '[', '"']), "{sentence}");
+            assert!(!sentence.contains(['{', '}', '[', '"']) && !sentence.contains("Address("), "{sentence}");
+            assert!(!sentence.contains("Unsupported"), "{sentence}");
         }
     }
 }

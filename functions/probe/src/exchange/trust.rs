@@ -1,5 +1,5 @@
-//! Which certificates are trusted: those that a root of Mozilla or of `WM_PROBE_CA_FILE` vouches for, and those that
-//! `WM_PROBE_CA_FILE` holds themselves.
+//! Which certificates are trusted: those that a root of Mozilla or an authority in `WM_PROBE_CA_FILE` vouches for, and
+//! those that `WM_PROBE_CA_FILE` holds themselves. A certificate in that file that is no authority vouches for no other.
 //!
 //! `openssl req -x509` marks a self-signed certificate as that of an authority (`CA:TRUE`), which webpki refuses from a
 //! server whatever the roots are. curl and browsers accept it once it is configured, and so does this verifier: a server
@@ -19,7 +19,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
-use x509_parser::{certificate::X509Certificate, parse_x509_certificate};
+use x509_parser::{certificate::X509Certificate, parse_x509_certificate, x509::X509Version};
 
 use super::tls::TlsError;
 
@@ -51,7 +51,10 @@ impl Trust {
     ) -> Result<Self, TlsError> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         for root in extra_roots {
-            roots.add(root.clone())?;
+            let (_, parsed) = parse_x509_certificate(root).map_err(|_| Error::from(CertificateError::BadEncoding))?;
+            if is_authority(&parsed) {
+                roots.add(root.clone())?;
+            }
         }
         let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
         Ok(Self { webpki, extra_roots: extra_roots.to_vec() })
@@ -103,6 +106,16 @@ impl ServerCertVerifier for Trust {
     }
 }
 
+/// Whether the certificate may vouch for others: CA:TRUE and no key usage that leaves signing out, or version 1, which has
+/// no extensions, with its own name as its issuer.
+fn is_authority(certificate: &X509Certificate<'_>) -> bool {
+    if certificate.version() == X509Version::V1 {
+        return certificate.issuer().as_raw() == certificate.subject().as_raw();
+    }
+    let is_ca = certificate.basic_constraints().is_ok_and(|found| found.is_some_and(|found| found.value.ca));
+    is_ca && certificate.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()))
+}
+
 /// Verifies name, dates and purpose of a certificate that is configured itself.
 fn verify_configured(
     certificate: &CertificateDer<'_>,
@@ -145,7 +158,8 @@ fn unknown_issuer(certificate: &CertificateDer<'_>, intermediates: usize) -> Str
         return "the issuer of the certificate is unknown".to_owned();
     };
     if parsed.issuer().as_raw() == parsed.subject().as_raw() {
-        return "the certificate is self-signed: add it to WM_PROBE_CA_FILE to trust it".to_owned();
+        return "the certificate is self-signed, or its issuer has its own name: add it to WM_PROBE_CA_FILE to trust it"
+            .to_owned();
     }
     let issuer = parsed.issuer();
     let missing = if intermediates == 0 { "; the server sends no intermediate certificate" } else { "" };
