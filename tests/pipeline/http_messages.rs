@@ -422,12 +422,16 @@ async fn lenient_http1_heads_are_read_as_browsers_and_curl_do() {
     for (what, response) in [
         ("different lengths", format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n{ok}")),
         ("length that is none", "HTTP/1.1 200 OK\r\ncontent-length: 2x\r\n\r\nok".to_owned()),
-        ("NUL", format!("HTTP/1.1 200 OK\r\nx-a: a\0b\r\n{ok}")),
         ("HTTP/0.9", "ok".to_owned()),
         ("chunked in HTTP/1.0", "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_owned()),
     ] {
         assert_down(&http1(response).await, FailureKind::Protocol, "", what);
     }
+    let nul = http1(format!("HTTP/1.1 200 OK\r\nx-a: a\0b\r\n{ok}")).await;
+    assert_down(&nul, FailureKind::Protocol, "a header line has a NUL or a bare CR", "NUL");
+    let extension = format!("2;{}\r\nok\r\n0\r\n\r\n", "a".repeat(20_000));
+    let extension = http1(format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{extension}")).await;
+    assert_down(&extension, FailureKind::Body, "the chunk extensions are larger than 16384 bytes", "extension");
     for coding in ["gzip, chunked", "foo", "chunked, chunked", "chunked, identity"] {
         let response = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: {coding}\r\n\r\n2\r\nok\r\n0\r\n\r\n");
         assert_down(&http1(response).await, FailureKind::Protocol, "transfer-encoding", coding);

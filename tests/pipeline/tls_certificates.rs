@@ -144,7 +144,15 @@ async fn configured_certificate_still_needs_name_dates_and_purpose() {
             }),
         ),
     ] {
-        assert_tls_failure(&record_of(what, &tls, Some(&pem), "").await, words);
+        let record = record_of(what, &tls, Some(&pem), "").await;
+        assert_tls_failure(&record, words);
+        let expires_at = record.certificate_expires_at.map(|instant| instant.to_string());
+        let expected = match what {
+            "expired" => "2021-01-01T00:00:00Z",
+            "early" => "2096-01-01T00:00:00Z",
+            _ => continue,
+        };
+        assert_eq!(expires_at.as_deref(), Some(expected), "{what}");
     }
 }
 

@@ -1,12 +1,8 @@
 //! A connection for one hop: the name, TCP, TLS, each timed.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustls::ClientConfig;
 use shared::{
     Millis,
     record::{Failure, FailureKind, Phases},
@@ -33,7 +29,6 @@ pub(super) struct Connection {
     pub(super) stream: Stream,
     /// Whether the server chose HTTP/2 in the TLS handshake.
     pub(super) is_http2: bool,
-    pub(super) certificate_expires_at: Option<Timestamp>,
 }
 
 /// The step that is being made.
@@ -52,11 +47,13 @@ pub(super) struct Progress {
     pub(super) phases: Phases,
     /// When the step began.
     pub(super) since: Instant,
+    /// Expiry of the certificate that the server showed; null without one.
+    pub(super) certificate_expires_at: Option<Timestamp>,
 }
 
 impl Progress {
     pub(super) fn new(now: Instant) -> Self {
-        Self { step: Step::Name, phases: Phases::default(), since: now }
+        Self { step: Step::Name, phases: Phases::default(), since: now, certificate_expires_at: None }
     }
 
     /// Ends the step; returns how long it took.
@@ -92,7 +89,7 @@ impl Step {
 
 /// Connects to the server of a URL. `progress` says how far it came, also when it is given up.
 pub(super) async fn connect(
-    settings: &Arc<ClientConfig>,
+    settings: &tls::Settings,
     egress: &Egress,
     url: &Url,
     progress: &mut Progress,
@@ -116,14 +113,12 @@ pub(super) async fn connect(
     let tcp = tcp::connect(addresses).await.map_err(|error| failed(FailureKind::Connect, error.to_string()))?;
     if url.scheme() != "https" {
         progress.phases.connect = progress.next(Step::Response);
-        return Ok(Connection { stream: Box::new(tcp), is_http2: false, certificate_expires_at: None });
+        return Ok(Connection { stream: Box::new(tcp), is_http2: false });
     }
     progress.phases.connect = progress.next(Step::Tls);
-    let stream = tls::handshake(settings, host, tcp).await?;
+    let stream = tls::handshake(settings, host, tcp, &mut progress.certificate_expires_at).await?;
     progress.phases.tls = progress.next(Step::Response);
     let (_, session) = stream.get_ref();
     let is_http2 = session.alpn_protocol() == Some(tls::H2);
-    let certificate = session.peer_certificates().and_then(<[_]>::first);
-    let certificate_expires_at = certificate.and_then(|certificate| tls::expires_at(certificate));
-    Ok(Connection { stream: Box::new(stream), is_http2, certificate_expires_at })
+    Ok(Connection { stream: Box::new(stream), is_http2 })
 }

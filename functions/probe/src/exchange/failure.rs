@@ -19,7 +19,12 @@ pub(super) fn of_http1(error: &hyper::Error) -> Failure {
     let message = if error.is_incomplete_message() {
         "the server closed the connection before the end of a response head".to_owned()
     } else {
-        format!("invalid HTTP/1.1 response: {}", deepest(error))
+        let reason = deepest(error);
+        let reason = match reason.as_str() {
+            "invalid HTTP header parsed" => "a header line has a NUL or a bare CR",
+            reason => reason,
+        };
+        format!("invalid HTTP/1.1 response: {reason}")
     };
     Failure { kind: FailureKind::Protocol, message }
 }
@@ -55,7 +60,10 @@ pub(super) fn of_io(error: &io::Error) -> Failure {
             "the server closed the connection without ending TLS (close_notify)".to_owned()
         }
         io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => "the server closed the connection".to_owned(),
-        _ => error.to_string(),
+        _ => match error.to_string().as_str() {
+            "chunk extensions over limit" => "the chunk extensions are larger than 16384 bytes".to_owned(),
+            text => text.to_owned(),
+        },
     };
     Failure { kind: FailureKind::Protocol, message }
 }

@@ -1,14 +1,9 @@
 //! One hop: a fresh connection, a request, the head of its response.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method, StatusCode};
 use hyper::body::Bytes;
-use jiff::Timestamp;
-use rustls::ClientConfig;
 use shared::{
     Millis,
     record::{Failure, FailureKind, Phases},
@@ -19,7 +14,7 @@ use url::Url;
 use super::{
     connect::{Connection, Progress, connect},
     egress::Egress,
-    head, http1, http2,
+    head, http1, http2, tls,
 };
 
 /// What is sent in a hop. Not to be printed: headers and body may hold secrets.
@@ -51,7 +46,6 @@ pub(super) struct Head {
     pub(super) phases: Phases,
     /// When it was there.
     pub(super) at: Instant,
-    pub(super) certificate_expires_at: Option<Timestamp>,
 }
 
 /// The body of a response.
@@ -79,29 +73,28 @@ impl Drop for Body {
     }
 }
 
-/// Sends a request on a connection of its own and awaits the head of the response. In any case returns the phases that
-/// came to their end.
+/// Sends a request on a connection of its own and awaits the head of the response. `progress` has the phases that
+/// ended, also when the hop fails.
 pub(super) async fn send(
-    settings: &Arc<ClientConfig>,
+    settings: &tls::Settings,
     egress: &Egress,
     sent: &Sent,
     limits: Limits,
-) -> Result<Head, (Failure, Phases)> {
-    let started = Instant::now();
-    let mut progress = Progress::new(started);
-    let connect_by = started + limits.connect_timeout;
+    progress: &mut Progress,
+) -> Result<Head, Failure> {
+    let connect_by = progress.since + limits.connect_timeout;
     let connected =
-        timeout_at(limits.deadline.min(connect_by).into(), connect(settings, egress, &sent.url, &mut progress)).await;
+        timeout_at(limits.deadline.min(connect_by).into(), connect(settings, egress, &sent.url, progress)).await;
     let connection = match connected {
         Ok(Ok(connection)) => connection,
-        Ok(Err(failure)) => return Err((failure, progress.phases)),
+        Ok(Err(failure)) => return Err(failure),
         Err(_) if connect_by < limits.deadline => {
             let message = progress.step.unfinished(limits.connect_timeout);
-            return Err((Failure { kind: FailureKind::Timeout, message }, progress.phases));
+            return Err(Failure { kind: FailureKind::Timeout, message });
         }
-        Err(_) => return Err((given_up(limits, progress.step.doing()), progress.phases)),
+        Err(_) => return Err(given_up(limits, progress.step.doing())),
     };
-    let Connection { stream, is_http2, certificate_expires_at } = connection;
+    let Connection { stream, is_http2 } = connection;
     let sending = async {
         if is_http2 {
             http2::send(stream, sent).await.map(|(parts, body)| (parts, Body::Http2(body)))
@@ -111,15 +104,15 @@ pub(super) async fn send(
     };
     let (parts, body) = match timeout_at(limits.deadline.into(), sending).await {
         Ok(Ok(response)) => response,
-        Ok(Err(failure)) => return Err((failure, progress.phases)),
-        Err(_) => return Err((given_up(limits, progress.step.doing()), progress.phases)),
+        Ok(Err(failure)) => return Err(failure),
+        Err(_) => return Err(given_up(limits, progress.step.doing())),
     };
     let at = Instant::now();
     let first_byte = Some(Millis::from(at.saturating_duration_since(progress.since)));
     let (status, mut headers) = (parts.status, parts.headers);
-    let checked = check_status(status).and_then(|()| head::check_response(&mut headers));
-    checked.map_err(|failure| (failure, progress.phases))?;
-    Ok(Head { status, headers, body, phases: Phases { first_byte, ..progress.phases }, at, certificate_expires_at })
+    check_status(status)?;
+    head::check_response(&mut headers)?;
+    Ok(Head { status, headers, body, phases: Phases { first_byte, ..progress.phases }, at })
 }
 
 /// Refuses 101, after which the connection speaks another protocol. No request asks for one.

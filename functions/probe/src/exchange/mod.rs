@@ -93,11 +93,11 @@ mod tls;
 mod tls_error;
 mod trust;
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
-use rustls::{ClientConfig, pki_types::CertificateDer};
+use rustls::pki_types::CertificateDer;
 use shared::{
     Millis,
     record::{Failure, FailureKind, Hop, Phases},
@@ -107,6 +107,7 @@ use url::Url;
 
 pub(crate) use self::head::authority;
 use self::{
+    connect::Progress,
     egress::Egress,
     hop::{Body, Head, Sent, given_up},
 };
@@ -117,7 +118,7 @@ pub const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// What every exchange starts from.
 pub struct Exchanger {
-    tls: Arc<ClientConfig>,
+    tls: tls::Settings,
     egress: Egress,
 }
 
@@ -147,7 +148,7 @@ pub struct Exchange {
     pub phases: Phases,
     /// Each hop; more than one where there were redirects.
     pub hops: Vec<Hop>,
-    /// When the leaf certificate of the last hop that showed one runs out.
+    /// Expiry of the leaf certificate of the last hop that showed one, also of one that is refused.
     pub certificate_expires_at: Option<Timestamp>,
 }
 
@@ -170,7 +171,7 @@ impl Exchanger {
     /// # Errors
     /// A root is no certificate.
     pub fn new(egress: Egress, extra_roots: &[CertificateDer<'static>]) -> Result<Self, TlsError> {
-        Ok(Self { tls: Arc::new(tls::settings(extra_roots)?), egress })
+        Ok(Self { tls: tls::settings(extra_roots)?, egress })
     }
 
     /// Makes an exchange. It ends by the deadline of its limits.
@@ -188,15 +189,17 @@ impl Exchanger {
             body: request.body.map(str::to_owned),
         };
         exchange.result = loop {
-            let head = match hop::send(&self.tls, &self.egress, &sent, limits).await {
+            let mut progress = Progress::new(Instant::now());
+            let sending = hop::send(&self.tls, &self.egress, &sent, limits, &mut progress).await;
+            exchange.certificate_expires_at = progress.certificate_expires_at.or(exchange.certificate_expires_at);
+            let head = match sending {
                 Ok(head) => head,
-                Err((failure, phases)) => {
-                    exchange.add(&sent.url, None, phases);
+                Err(failure) => {
+                    exchange.add(&sent.url, None, progress.phases);
                     break Err(failure);
                 }
             };
-            let Head { status, headers, body, mut phases, at, certificate_expires_at } = head;
-            exchange.certificate_expires_at = certificate_expires_at.or(exchange.certificate_expires_at);
+            let Head { status, headers, body, mut phases, at } = head;
             let location = match redirect::location(status, &headers) {
                 Ok(location) => location.filter(|_| request.max_redirects > 0),
                 // With 0, one is an answer like any other.

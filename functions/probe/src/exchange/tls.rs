@@ -31,22 +31,29 @@ pub enum TlsError {
     Verifier(#[from] VerifierBuilderError),
 }
 
+/// What every handshake starts from.
+pub(super) struct Settings {
+    config: ClientConfig,
+    trust: Trust,
+}
+
 /// The settings of every handshake. Trusts Mozilla's roots, which come with the program, and `extra_roots`.
 ///
 /// # Errors
 /// The provider refuses its own defaults, or a root is no certificate.
-pub(super) fn settings(extra_roots: &[CertificateDer<'static>]) -> Result<ClientConfig, TlsError> {
+pub(super) fn settings(extra_roots: &[CertificateDer<'static>]) -> Result<Settings, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     warm(&provider)?;
     let trust = Trust::new(Arc::clone(&provider), extra_roots)?;
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut settings = builder.dangerous().with_custom_certificate_verifier(Arc::new(trust)).with_no_client_auth();
-    settings.alpn_protocols = vec![H2.to_vec(), b"http/1.1".to_vec()];
+    let mut config =
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(trust.clone())).with_no_client_auth();
+    config.alpn_protocols = vec![H2.to_vec(), b"http/1.1".to_vec()];
     // Every probe makes a complete handshake, so that its time is comparable and its certificate is shown.
-    settings.resumption = Resumption::disabled();
-    settings.enable_sni = true;
-    settings.enable_early_data = false;
-    Ok(settings)
+    config.resumption = Resumption::disabled();
+    config.enable_sni = true;
+    config.enable_early_data = false;
+    Ok(Settings { config, trust })
 }
 
 /// The provider seeds its random numbers when it is first asked for one, which takes tens of milliseconds: not to be those
@@ -56,18 +63,24 @@ fn warm(provider: &CryptoProvider) -> Result<(), TlsError> {
     Ok(warmed.map_err(|_| rustls::Error::FailedToGetRandomBytes)?)
 }
 
-/// Makes a handshake for the host of a URL, by which the certificate is judged.
+/// Makes a handshake for the host of a URL, by which the certificate is judged. Sets the expiry of the certificate that the
+/// server shows, also of one that is refused.
 pub(super) async fn handshake(
-    settings: &Arc<ClientConfig>,
+    settings: &Settings,
     host: Host<&str>,
     tcp: TcpStream,
+    certificate_expires_at: &mut Option<Timestamp>,
 ) -> Result<TlsStream<TcpStream>, Failure> {
     let name = server_name(host).map_err(|error| Failure {
         kind: FailureKind::Tls,
         message: format!("no certificate can be for this host: {error}"),
     })?;
-    let connecting = TlsConnector::from(Arc::clone(settings)).connect(name, tcp);
-    connecting.await.map_err(|error| Failure { kind: FailureKind::Tls, message: handshake_failure(&error) })
+    let trust = Arc::new(settings.trust.clone());
+    let mut config = settings.config.clone();
+    config.dangerous().set_certificate_verifier(Arc::<Trust>::clone(&trust));
+    let connected = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
+    *certificate_expires_at = trust.leaf().and_then(|leaf| expires_at(leaf));
+    connected.map_err(|error| Failure { kind: FailureKind::Tls, message: handshake_failure(&error) })
 }
 
 fn server_name(host: Host<&str>) -> Result<ServerName<'static>, InvalidDnsNameError> {

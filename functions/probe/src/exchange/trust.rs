@@ -6,7 +6,10 @@
 //! certificate that is byte-identical to a configured one needs no path, only a fitting name, dates and purpose. The
 //! signatures of the handshake are checked in any case.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
@@ -23,12 +26,14 @@ use x509_parser::{certificate::X509Certificate, parse_x509_certificate, x509::X5
 
 use super::tls::TlsError;
 
-/// The verifier of server certificates.
-#[derive(Debug)]
+/// The verifier of server certificates. A clone is for one handshake.
+#[derive(Debug, Clone)]
 pub(super) struct Trust {
     webpki: Arc<WebPkiServerVerifier>,
     /// The certificates of `WM_PROBE_CA_FILE`.
-    extra_roots: Vec<CertificateDer<'static>>,
+    extra_roots: Arc<[CertificateDer<'static>]>,
+    /// The certificate that the server shows, also one that is refused.
+    leaf: OnceLock<CertificateDer<'static>>,
 }
 
 /// A certificate that nothing vouches for, in a sentence.
@@ -57,7 +62,12 @@ impl Trust {
             }
         }
         let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
-        Ok(Self { webpki, extra_roots: extra_roots.to_vec() })
+        Ok(Self { webpki, extra_roots: extra_roots.into(), leaf: OnceLock::new() })
+    }
+
+    /// The certificate that the server of this handshake shows.
+    pub(super) fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.leaf.get()
     }
 }
 
@@ -70,6 +80,7 @@ impl ServerCertVerifier for Trust {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        self.leaf.get_or_init(|| end_entity.clone().into_owned());
         if self.extra_roots.iter().any(|root| root.as_ref() == end_entity.as_ref()) {
             return verify_configured(end_entity, server_name, now);
         }
