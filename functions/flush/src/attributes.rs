@@ -1,7 +1,7 @@
-//! What records say of their targets and what does not stand in every row: URL, settings, certificate.
+//! Attributes of targets that records carry and rows do not: URL, settings, certificate.
 //!
-//! It is stored by the transaction that stores the rows, so a record that is rejected says nothing, and one that is stored
-//! has said all of it. A record delivered again says it again, which changes nothing.
+//! The transaction that stores the rows stores their attributes, too. A rejected record therefore changes no attribute, and a
+//! stored record has set all of its attributes. A repeated delivery stores the same attributes again.
 
 use futures::join;
 use shared::{Micros, record::Outcome, timestamp};
@@ -14,7 +14,7 @@ use crate::{
     urls::{self, UrlError, Urls},
 };
 
-/// What was said, as far as this connection has seen.
+/// The attributes that this connection has read or written.
 #[derive(Default)]
 pub(crate) struct Attributes {
     urls: Urls,
@@ -25,36 +25,36 @@ pub(crate) struct Attributes {
 }
 
 impl Attributes {
-    /// What these rows say, and nothing else.
+    /// Returns the attributes of these rows alone.
     pub(crate) fn only<'rows, 'record: 'rows>(&self, rows: impl IntoIterator<Item = &'rows Row<'record>>) -> Self {
         let mut attributes = Self { urls: self.urls.known(), are_contended: self.are_contended, ..Self::default() };
         attributes.see(rows);
         attributes
     }
 
-    /// Learns the URLs that are stored, as far as they are not known.
+    /// Reads the stored URLs of monitors that are not cached yet.
     pub(crate) async fn learn(&mut self, client: &Client, rows: &[Row<'_>]) -> Result<(), Error> {
         self.urls.learn(client, rows).await
     }
 
-    /// Another instance has changed URLs: this batch looks at them under their lock now, and so loses no second time.
+    /// Notes that another instance has changed URLs. The next attempt reads them under their lock, so it cannot lose again.
     pub(crate) fn urls_changed(&mut self) {
         self.urls = Urls::default();
         self.are_contended = true;
     }
 
-    /// Whether this is to be stored by [`store_under_lock`](Self::store_under_lock).
+    /// Whether the next attempt has to use [`store_under_lock`](Self::store_under_lock).
     pub(crate) fn are_contended(&self) -> bool {
         self.are_contended
     }
 
-    /// What is known is not true any more.
+    /// Drops everything that is cached.
     pub(crate) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// Looks at what rows say, which are in the order of time. A slot that was missed says nothing: its URL only names a new
-    /// monitor. A record that a clock dated that is wrong by far says its URL at most.
+    /// Collects the attributes of rows, which must be in the order of time. A missed slot has none: its URL only names a new
+    /// monitor. A record that is dated ahead has only its URL.
     pub(crate) fn see<'rows, 'record: 'rows>(&mut self, rows: impl IntoIterator<Item = &'rows Row<'record>>) {
         let now = Micros::from(timestamp::now());
         for row in rows {
@@ -66,8 +66,8 @@ impl Attributes {
         }
     }
 
-    /// Stores what is not known to be stored, at the end of the transaction of the rows. All of it is sent together, that of
-    /// the URLs last: it waits for other batches.
+    /// Stores new attributes at the end of the transaction of the rows. All statements are sent together. Those of the URLs come
+    /// last, because they wait for other batches.
     pub(crate) async fn store(&self, client: &Client) -> Result<(), UrlError> {
         let (certificates, settings, urls) =
             join!(self.certificates.store(client), self.settings.store(client), self.urls.store(client));
@@ -75,8 +75,8 @@ impl Attributes {
         urls
     }
 
-    /// The same for a batch of `rows` that lost to another instance: it learns the URLs when it holds their lock. The lock comes
-    /// after those of hours, rows, settings and certificates, as for every other batch, so that they do not deadlock.
+    /// Stores the attributes of a batch that lost to another instance: reads the URLs while it holds their lock. Every batch takes
+    /// this lock after those of hours, rows, settings and certificates, so batches do not deadlock.
     pub(crate) async fn store_under_lock<'rows, 'record: 'rows>(
         &self,
         client: &Client,
@@ -92,7 +92,7 @@ impl Attributes {
         urls.store(client).await
     }
 
-    /// The transaction is committed.
+    /// Notes that the transaction is committed.
     pub(crate) fn stored(&mut self) {
         self.are_contended = false;
         self.urls.stored();
@@ -101,7 +101,7 @@ impl Attributes {
     }
 }
 
-/// Whether a record may be of the time that it says: a late one may, one of the future may not.
+/// Whether the clock that dated a record can be right: a record may be late, but not more than minutes ahead.
 fn is_plausible(row: &Row<'_>, now: Micros) -> bool {
     row.key.probed_at <= now.latest_plausible()
 }

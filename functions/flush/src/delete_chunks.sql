@@ -1,5 +1,5 @@
--- Of a day and a block of targets all or nothing: what is left of a day could be sealed again for the whole of it. Nothing,
--- unless the lock $1 is ours: somebody else is at it.
+-- Deletes all chunks of a day and a block of targets, or none: sealing would take a part for the complete day. Deletes nothing
+-- while another instance holds the lock $1.
 with turn as materialized (select pg_try_advisory_xact_lock($1) as is_ours)
 delete from chunks
 where (select is_ours from turn)

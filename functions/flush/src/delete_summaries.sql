@@ -1,4 +1,4 @@
--- Of a month and a block of targets all or nothing, as with chunks.
+-- Deletes all summaries of a month and a block of targets, or none, as with chunks.
 with turn as materialized (select pg_try_advisory_xact_lock($1) as is_ours)
 delete from summaries
 where (select is_ours from turn)

@@ -11,7 +11,7 @@ use tokio_postgres::{
     types::{FromSqlOwned, ToSql, Type},
 };
 
-/// What is to be looked up, each with what else a new entry needs.
+/// Names to look up, each with the second column of a new entry.
 pub(crate) type Names<'name> = BTreeMap<&'name str, &'name str>;
 /// The names that the database refuses, each with the reason.
 pub(crate) type Refused<'name> = BTreeMap<&'name str, String>;
@@ -39,7 +39,7 @@ impl Default for Targets {
 }
 
 impl Targets {
-    /// The id of a record's target, if that is known.
+    /// Returns the cached id of a record's target.
     pub(crate) fn get(&self, record: &Record) -> Option<i32> {
         match monitor(record) {
             Some(monitor) => self.monitors.get(monitor),
@@ -81,7 +81,7 @@ impl<Id: FromSqlOwned + Copy> Dictionary<Id> {
         }
     }
 
-    /// The id of a name, if that is known.
+    /// Returns the cached id of a name.
     pub(crate) fn get(&self, name: &str) -> Option<Id> {
         self.ids.get(name).copied()
     }

@@ -1,6 +1,6 @@
--- Settings hold until the next ones. What is said again changes nothing: neither what is stored already, nor what was just
--- said, in $5 the instant from which on. An interval that is null goes on as before. Tags are arrays of JSON, since Postgres
--- has no arrays of arrays of different lengths.
+-- Stores settings that start at the instants $5 and hold until the next ones. Settings equal to those before them add no row.
+-- A null interval leaves the interval as it was. Tags are JSON arrays, because Postgres has no arrays of arrays of different
+-- lengths.
 with said as (
     select
         target_id, location_id, interval_ms, array(select jsonb_array_elements_text(tags::jsonb)) as tags, since,
@@ -19,7 +19,7 @@ left join lateral (
 ) as before on true
 where (before.interval_ms, before.tags) is distinct from (coalesce(said.interval_ms, before.interval_ms), said.tags)
     or before.since is null
-    -- This batch says something else between what is stored and this.
+    -- The batch itself has other settings between the stored ones and these.
     or said.since_before > before.since
 on conflict (target_id, location_id, since) do update
 set interval_ms = coalesce(excluded.interval_ms, target_settings.interval_ms), tags = excluded.tags

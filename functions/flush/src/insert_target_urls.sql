@@ -1,6 +1,5 @@
--- Which URLs monitors had: $3 from the probe that started at $4 up to the one at $5, without another URL in between. Stores
--- those that differ from the URL before them. A URL that was stored, and that probes after these have, begins again with the
--- first of those.
+-- Stores the URLs of monitors: $3 from the probe at $4 to the probe at $5, without another URL in between. URLs equal to the one
+-- before them add no row. If stored probes after these have the previous URL, that URL starts again with the first of them.
 with said as (
     select
         *,

@@ -1,2 +1,2 @@
--- One batch at a time changes target_urls, after those that rely on it.
+-- Lets one batch at a time change target_urls, after the batches that have passed their check.
 select from horizon for no key update

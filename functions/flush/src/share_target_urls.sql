@@ -1,2 +1,2 @@
--- Until the end of this transaction nobody changes target_urls.
+-- Keeps other instances from changing target_urls until this transaction ends.
 select from horizon for share

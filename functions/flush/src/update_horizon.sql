@@ -1,5 +1,5 @@
--- The horizon moves forward to $1 and $2, where they are not null, by one day and one month of what there is, so that no
--- step takes long. It never moves back, whatever the settings were in between. Nothing, unless the lock $3 is ours.
+-- Moves the horizon towards $1 and $2, where they are not null, by one stored day and one stored month, so that each step is
+-- short. The horizon never moves back. Changes nothing while another instance holds the lock $3.
 update horizon
 set
     chunks_from = case

@@ -1,5 +1,5 @@
--- The URL that monitors ($1) have now: the one that began last, wherever. One of a time after $2, by a clock that is wrong,
--- counts where there is no other.
+-- Sets the current URL of monitors ($1): the one that began last at any location. A URL that begins after $2, by a wrong clock,
+-- counts only if the monitor has no other.
 with newest as (
     select distinct on (target_id)
         target_id, url,

@@ -1,9 +1,9 @@
-//! Which URL each monitor has, location by location: it changes with a deployment, and is not to stand in every row.
+//! The URL of each monitor, per location. It changes with a deployment, so rows do not repeat it.
 //!
-//! A URL holds from its first probe until the next one, so a record that comes late, or between others, may change what was
-//! said of rows that are stored already. Each batch therefore ends with a look at `target_urls` under a lock: one batch at a
-//! time changes it, after all others that are about to end. Those that relied on what it was begin again, and learn it under
-//! that lock.
+//! A URL holds from its first probe until the first probe of another URL. A record that arrives late, or between others, can
+//! therefore change the URL of stored rows. So each batch ends with a check of `target_urls` under a lock. One batch at a time
+//! changes the table, after all batches that have passed their check. A batch whose cached URLs are outdated starts again and
+//! reads them under that lock.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -20,25 +20,25 @@ use tokio_postgres::{
 
 use crate::{dictionary::monitor, row::Row};
 
-/// For how long what is stored is remembered: to check it, all that was changed since is looked at.
+/// Lifetime of the cached URLs. The check of a batch reads all changes since they were cached.
 const KNOWN_FOR: Duration = Duration::from_secs(600);
 
 /// The URLs of monitors.
 #[derive(Default)]
 pub(crate) struct Urls {
-    /// The version of `target_urls` that `known` is of, or a later one, and when that was; `None` where nothing is known.
+    /// Version of `target_urls` when `known` was read, and the time of that; `None` without cached URLs.
     version: Option<(i64, Instant)>,
-    /// What is stored, each with when it begins, in the order of time.
+    /// Cached URLs with their first instants, in the order of time.
     known: HashMap<Owner, Vec<(Micros, String)>>,
     /// Monitors that have a newer URL than the one of now: their next probes set it.
     outdated: BTreeSet<i32>,
-    /// What the rows of a batch say that differs from that, and what they say next, in the order of time.
+    /// URLs of the batch from the first one that differs from `known`, in the order of time.
     said: BTreeMap<Owner, Vec<Said>>,
-    /// The monitors that rows of the batch are of.
+    /// Monitors of the batch.
     targets: BTreeSet<i32>,
 }
 
-/// Probes of one URL, with no other one between them.
+/// Consecutive probes of one URL.
 struct Said {
     since: Micros,
     until: Micros,
@@ -48,7 +48,7 @@ struct Said {
 
 /// Why URLs could not be stored.
 pub(crate) enum UrlError {
-    /// What is known is not true any more.
+    /// Another batch has changed URLs that this one has cached.
     Outdated,
     Database(Error),
 }
