@@ -60,7 +60,7 @@ async fn partitions_are_made_ahead_and_a_past_day_gets_one_when_it_is_worth_it()
     assert_eq!(place.count("select count(*) from probes_other").await, 0);
 
     // A few late rows, and an odd one, are put up elsewhere.
-    let odd = [records(days_ago(3), 10), vec![record_at(URL, Micros(-62_135_596_800_000_000 + DAY))]].concat();
+    let odd = [records(days_ago(3), 10), vec![record_at(URL, Micros(946_684_800_000_000 + DAY))]].concat();
     run(&flush, batch(10, &odd)).await.unwrap();
     assert_eq!((place.count(PARTITIONS).await, place.count("select count(*) from probes_other").await), (3, 11));
 
