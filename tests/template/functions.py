@@ -11,6 +11,8 @@ REPOSITORY = Path(__file__).parents[2]
 # Such as tracing::info!(probed, missed, "tick done").
 LOGGED = re.compile(r'tracing::info!\(([\w, ]+), "([^"{]+)"\)')
 BINARIES = {"ProbeFunction": "probe", "FlushFunction": "flush", "StatsFunction": "stats"}
+# Variables that the C library reads, not our code.
+OF_THE_SYSTEM = {"RES_OPTIONS"}
 
 
 def problems(stacks: Stacks, names: set[str]) -> list[str]:
@@ -20,7 +22,7 @@ def problems(stacks: Stacks, names: set[str]) -> list[str]:
         known = read_by(BINARIES[name])
         for made in stacks.variants(name):
             variables = made.body["Properties"]["Environment"]["Variables"]
-            found |= {f"{name}: {variable} is read by nothing" for variable in variables.keys() - known}
+            found |= {f"{name}: {variable} is read by nothing" for variable in variables.keys() - known - OF_THE_SYSTEM}
             found |= {f"{name}: {problem}" for problem in of_environment(name, variables, made.chosen)}
     return sorted(found)
 
