@@ -74,7 +74,7 @@ pub(crate) async fn lock(client: &Client) -> Result<(), Error> {
 }
 
 impl Urls {
-    /// Learns what is stored of the monitors that rows are of, as far as it is not known.
+    /// Reads the stored URLs of the rows' monitors that are not cached.
     pub(crate) async fn learn<'rows, 'record: 'rows>(
         &mut self,
         client: &Client,
@@ -93,7 +93,7 @@ impl Urls {
         let latest = Micros::from(timestamp::now()).latest_plausible();
         let owners: [(&(dyn ToSql + Sync), Type); 3] =
             [(&targets, Type::INT4_ARRAY), (&locations, Type::INT2_ARRAY), (&latest, Type::TIMESTAMPTZ)];
-        // The version first: what is read after it is of that version, or of a later one, which is found out at the end.
+        // The version comes first: the URLs are of that version or of a later one, which the check at the end detects.
         let (version, stored) = join!(
             client.query_typed("select url_changes from horizon", &[]),
             client.query_typed(include_str!("select_target_urls.sql"), &owners),
@@ -112,7 +112,7 @@ impl Urls {
         Ok(())
     }
 
-    /// What is known, without what a batch said.
+    /// Returns the cached URLs without those of the batch.
     pub(crate) fn known(&self) -> Self {
         Self { version: self.version, known: self.known.clone(), outdated: self.outdated.clone(), ..Self::default() }
     }
@@ -136,7 +136,7 @@ impl Urls {
         match said.last_mut() {
             // One after the other, since others that are stored may lie between them.
             Some(last) if last.url == record.url && known.is_empty() => last.until = at,
-            // It goes on as it is known to.
+            // The cached URL continues.
             Some(last) if last.is_known && is_known => {}
             _ => said.push(Said { since: at, until: at, url: record.url.clone(), is_known }),
         }
@@ -190,7 +190,7 @@ impl Urls {
     }
 }
 
-/// Whether what is known is true, by the answer to a statement that else divides by zero.
+/// Reads the result of the check, a statement that divides by zero if cached URLs are outdated.
 fn checked(answer: Result<u64, Error>) -> Result<(), UrlError> {
     match answer {
         Err(error) if error.code() == Some(&SqlState::DIVISION_BY_ZERO) => Err(UrlError::Outdated),

@@ -59,13 +59,13 @@ pub(crate) enum Written {
     Rows(u64),
     /// Nothing is written: somebody has sealed one of the hours, so it has to be announced anew.
     Sealed,
-    /// Nothing is written: another instance has changed the URL of a monitor, so what is known of them may not be true.
+    /// Nothing is written: another instance has changed the URL of a monitor, so cached URLs are outdated.
     UrlsChanged,
     /// Nothing is written: there are rows from before this hour, and their history was dropped.
     TooOld(Micros),
 }
 
-/// The transaction. What the rows say of their targets is in `attributes`, as far as it is not known to be stored.
+/// Writes rows and rejects in one transaction, with the `attributes` of their targets that are not stored yet.
 pub(crate) async fn write(
     client: &Client,
     hours: &BTreeSet<BlockHour>,
